@@ -1,0 +1,119 @@
+import { type ErrorCode, Problem } from '../errors.ts';
+
+type Call = { method: string; path: string; subject?: string };
+type Rule = {
+  status?: readonly number[];
+  path?: RegExp;
+  words?: RegExp;
+  code: ErrorCode;
+  detail: (message: string, subject: string) => string;
+};
+
+/**
+ * What the engines say, and what it means. The status is asked first, the sentence second: Podman answers 500 where
+ * Docker answers 409, and Docker 28 words its conflicts differently from 20.10.
+ */
+const rules: readonly Rule[] = [
+  {
+    status: [409, 500],
+    path: /^\/images\//,
+    words: /multiple repositories|image used by multiple names|more than one tag/i,
+    code: 'image_multiple_repositories',
+    detail: (_, subject) => `${subject} is tagged in several repositories. Remove its tags one by one, or force.`,
+  },
+  {
+    status: [409, 500],
+    path: /^\/images\//,
+    words: /dependent child images|has children/i,
+    code: 'image_has_children',
+    detail: (_, subject) => `${subject} has child images. Remove the children first.`,
+  },
+  {
+    status: [409, 500],
+    path: /^\/images\//,
+    words: /is using|in use|being used|used by/i,
+    code: 'image_in_use',
+    detail: (message, subject) =>
+      /running container/i.test(message)
+        ? `${subject} is in use by a running container. Stop the container first.`
+        : `${subject} is in use by a container. Remove the container first, or force.`,
+  },
+  {
+    status: [404],
+    code: 'not_found',
+    detail: (message, subject) => (subject ? `${subject} not found` : message),
+  },
+  {
+    words: /port is already allocated|address already in use|bind for .* failed/i,
+    code: 'conflict',
+    detail: (message) => `Port ${takenPort(message)} is already in use by another container`,
+  },
+  {
+    words: /name .* is already in use/i,
+    code: 'conflict',
+    detail: () => 'That name is already in use by another container',
+  },
+  {
+    words: /cannot remove (a running )?container|container .* is running|stop the container before/i,
+    path: /^\/containers\/[^/]+$/,
+    code: 'conflict',
+    detail: (_, subject) => `${subject} is running. Stop it first, or force.`,
+  },
+  { words: /already paused/i, code: 'conflict', detail: (_, subject) => `${subject} is already paused` },
+  { words: /is not paused/i, code: 'conflict', detail: (_, subject) => `${subject} is not paused` },
+  {
+    words: /is paused|unpause the container/i,
+    code: 'conflict',
+    detail: (_, subject) => `${subject} is paused. Unpause it first.`,
+  },
+  {
+    words: /is not running|only kill running|can only .* running/i,
+    code: 'conflict',
+    detail: (_, subject) => `${subject} is not running`,
+  },
+  {
+    words: /removal .* in progress|marked for removal/i,
+    code: 'conflict',
+    detail: (_, subject) => `${subject} is being removed`,
+  },
+  { status: [409], code: 'conflict', detail: (message) => message },
+];
+
+/** The Problem for an answer of the engine with status 400 or above; the engine's own words are kept beside it. */
+export function engineProblem(status: number, message: string, call: Call): Problem {
+  const subject = shorten(call.subject ?? '');
+  const rule = rules.find(
+    (rule) =>
+      (!rule.status || rule.status.includes(status)) &&
+      (!rule.path || rule.path.test(call.path)) &&
+      (!rule.words || rule.words.test(message)),
+  );
+  if (rule) return new Problem(rule.code, rule.detail(message, subject) || message, message);
+  return new Problem('engine_error', message || `The engine answered with status ${status}.`, message);
+}
+
+/** The Problem for an engine that could not be reached, or went away during the answer. */
+export function connectionProblem(address: string, code: string, message: string): Problem {
+  return new Problem(
+    'engine_unreachable',
+    `Cannot connect to the Docker daemon at ${address}.${reason(code)}`,
+    message,
+  );
+}
+
+function reason(code: string): string {
+  if (code === 'EACCES') return ' This program may not open the socket: add its user to the group that owns it.';
+  if (code === 'ENOENT') return ' There is no such socket. Is the daemon running?';
+  if (code === 'ECONNREFUSED') return ' Is the daemon running?';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return ' The name of the host could not be resolved.';
+  return '';
+}
+
+function takenPort(message: string): string {
+  return (
+    /(?::|port )(\d{1,5})(?:\/\w+)?(?: failed|: | is already|,|\b.*address already in use)/i.exec(message)?.[1] ??
+    '(unknown)'
+  );
+}
+
+const shorten = (subject: string) => subject.replace(/\b(sha256:)?([0-9a-f]{12})[0-9a-f]{52}\b/, '$2');
