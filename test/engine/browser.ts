@@ -1,0 +1,27 @@
+import { existsSync } from 'node:fs';
+import { type Browser, chromium } from 'playwright-core';
+import { MissingBrowser, MissingEngine } from './missing.ts';
+import { installPackages } from './packages.ts';
+
+const executablePath = '/usr/bin/chromium';
+
+/** No graphics card, no sandbox for root, and no request of the browser's own to anywhere. */
+const flags = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** Starts Debian's Chromium without a window, installed first where it is missing; throws MissingBrowser. */
+export async function launchBrowser(): Promise<Browser> {
+  if (!existsSync(executablePath)) await installPackages(['chromium']).catch(asMissingBrowser);
+  return chromium.launch({ executablePath, headless: true, args: flags });
+}
+
+function asMissingBrowser(error: unknown): never {
+  throw error instanceof MissingEngine ? new MissingBrowser(error.message, { cause: error }) : error;
+}
