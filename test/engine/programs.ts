@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { copyFile, cp, glob, mkdir, readdir, symlink } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { run, systemPath } from './commands.ts';
 import { MissingEngine } from './missing.ts';
 import { cached, cacheFolder, installPackages, unpackPackages } from './packages.ts';
@@ -78,5 +78,4 @@ async function ownLibraries(root: string, folder: string): Promise<void> {
 }
 
 /** Links relatively, so that the folder can be renamed once it is complete. */
-const link = (file: string, name: string): Promise<void> =>
-  symlink(join('..', file.slice(file.indexOf('/root/') + 1)), name);
+const link = (file: string, name: string): Promise<void> => symlink(relative(dirname(name), file), name);
