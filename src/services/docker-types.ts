@@ -146,6 +146,8 @@ export type EngineVersion = {
   Components?: Maybe<{ Name?: Text; Version?: Text }[]>;
 };
 
+export type EngineInfo = { Name?: Text; NCPU?: Maybe<number>; MemTotal?: Maybe<number>; CgroupVersion?: Text };
+
 /** One line of the event stream. */
 export type EngineEvent = {
   Type?: Text;

@@ -11,6 +11,7 @@ import type {
   EngineHistoryItem,
   EngineImage,
   EngineImageDetail,
+  EngineInfo,
   EngineStats,
   EngineVersion,
 } from './docker-types.ts';
@@ -148,6 +149,9 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
 
     /** The engine's name and versions. */
     version: (signal?: AbortSignal) => request<EngineVersion>({ ...list, path: '/version', signal }),
+
+    /** The machine that the engine runs on: its processors and memory. */
+    info: (signal?: AbortSignal) => request<EngineInfo>({ ...list, path: '/info', signal }),
 
     /** All containers, or only those with the given full ids, as the list call gives them. */
     listContainers: (ids?: readonly string[], signal?: AbortSignal) =>

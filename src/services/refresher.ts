@@ -1,0 +1,67 @@
+const retryMs = 500;
+
+/** Collects keys to be refreshed and refreshes them together. */
+export type Refresher<K> = ReturnType<typeof createRefresher<K>>;
+
+/**
+ * Creates a collector: the first key of a burst is refreshed at once, one that was refreshed less than `coalesceMs` ago
+ * waits until then, and all that are due go into one call. Only one call runs at a time; what comes meanwhile waits for
+ * its end, so that a slow engine is asked less often, not more. What a failed call asked for is asked again.
+ */
+export function createRefresher<K>(refresh: (keys: readonly K[]) => Promise<void>, coalesceMs: number) {
+  const dueAt = new Map<K, number>();
+  const refreshedAt = new Map<K, number>();
+  let timer: NodeJS.Timeout | undefined;
+  let immediate: NodeJS.Immediate | undefined;
+  let isRunning = false;
+  let generation = 0;
+
+  function add(key: K) {
+    if (dueAt.has(key)) return;
+    dueAt.set(key, Math.max(Date.now(), (refreshedAt.get(key) ?? 0) + coalesceMs));
+    arm();
+  }
+
+  function arm() {
+    if (isRunning || dueAt.size === 0) return;
+    disarm();
+    const wait = Math.min(...dueAt.values()) - Date.now();
+    // Events arrive many to a chunk: the next turn of the loop sees them all.
+    if (wait <= 0) immediate = setImmediate(flush);
+    else timer = setTimeout(flush, wait);
+  }
+
+  function disarm() {
+    clearTimeout(timer);
+    clearImmediate(immediate);
+  }
+
+  async function flush() {
+    const now = Date.now();
+    const keys = [...dueAt].filter(([, due]) => due <= now).map(([key]) => key);
+    for (const key of keys) {
+      dueAt.delete(key);
+      refreshedAt.set(key, now);
+    }
+    isRunning = true;
+    const started = generation;
+    await refresh(keys).catch(() => {
+      if (generation === started) for (const key of keys) dueAt.set(key, Date.now() + retryMs);
+    });
+    isRunning = false;
+    arm();
+  }
+
+  return {
+    add,
+    /** Forgets when keys were refreshed, so that those which are gone don't pile up. */
+    forget: () => refreshedAt.clear(),
+    /** Drops all that waits. */
+    clear: () => {
+      generation++;
+      disarm();
+      dueAt.clear();
+      refreshedAt.clear();
+    },
+  };
+}
