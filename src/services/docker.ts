@@ -28,6 +28,9 @@ export type EngineTimeouts = { ping: number; list: number; action: number };
 export const containerActions = ['start', 'stop', 'restart', 'pause', 'unpause', 'kill', 'remove'] as const;
 export type ContainerAction = (typeof containerActions)[number];
 
+/** A removal's choices: also a running one; its anonymous volumes as well. */
+export type RemoveChoices = { force?: boolean; volumes?: boolean };
+
 /** What a log request asks the engine for; times in seconds since 1970 with nine decimals, as the engine reads them. */
 export type LogRequest = {
   follow: boolean;
@@ -174,16 +177,12 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
       ),
 
     /**
-     * Does one thing to one container and waits until it is done, 60 s at most.
+     * Does one thing to one container and waits until it is done, 60 s at most; errors call it by `name`.
      * Already started or already stopped (304) counts as done.
      */
-    actOnContainer: async (
-      ref: string,
-      action: ContainerAction,
-      choices: { force?: boolean; volumes?: boolean } = {},
-    ) => {
+    actOnContainer: async (ref: string, action: ContainerAction, name = ref, choices: RemoveChoices = {}) => {
       const path = `/containers/${containerSegment(ref)}`;
-      const common = { timeout: timeouts.action, subject: `Container ${ref}` };
+      const common = { timeout: timeouts.action, subject: `Container ${name}` };
       if (action !== 'remove') return request<void>({ ...common, method: 'POST', path: `${path}/${action}` });
       const query = { force: String(choices.force ?? false), v: String(choices.volumes ?? false) };
       return request<void>({ ...common, method: 'DELETE', path, query });

@@ -1,0 +1,203 @@
+import { readFileSync } from 'node:fs';
+import { BlockList, isIP } from 'node:net';
+import type { EngineAddress } from './services/docker.ts';
+
+/** The capabilities that are off until they are named in `ENABLE`. */
+export const optionalCapabilities = [
+  'networks',
+  'volumes',
+  'compose',
+  'build',
+  'push',
+  'limits',
+  'exec',
+  'swarm',
+  'privileged',
+] as const;
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const authModes = ['password', 'proxy', 'none'] as const;
+
+/** A setting that can't be used; its message names the variable, its value and what is allowed. */
+export class SettingError extends Error {}
+
+type Env = Readonly<Record<string, string | undefined>>;
+type Read<T> = (value: string, env: Env) => T;
+
+function fail(name: string, value: string, allowed: string): never {
+  throw new SettingError(`${name}=${JSON.stringify(value.slice(0, 200))} can't be used. Allowed: ${allowed}.`);
+}
+
+const integer =
+  (name: string, min: number, max: number): Read<number> =>
+  (value) => {
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+    return number >= min && number <= max ? number : fail(name, value, `a whole number from ${min} to ${max}`);
+  };
+
+const flag =
+  (name: string): Read<boolean> =>
+  (value) => {
+    if (['true', '1'].includes(value.toLowerCase())) return true;
+    return ['false', '0'].includes(value.toLowerCase()) ? false : fail(name, value, 'true or false');
+  };
+
+const oneOf =
+  <T extends string>(name: string, allowed: readonly T[]): Read<T> =>
+  (value) =>
+    allowed.find((item) => item === value) ?? fail(name, value, allowed.join(', '));
+
+const list =
+  <T>(read: (item: string) => T): Read<T[]> =>
+  (value) =>
+    value
+      .split(',')
+      .map((item) => item.trim())
+      .filter(Boolean)
+      .map(read);
+
+function readOrigin(item: string): string {
+  const allowed = 'origins such as https://home.example, separated by commas';
+  if (!URL.canParse(item)) return fail('EMBED_ORIGINS', item, allowed);
+  const url = new URL(item);
+  const isOrigin = /^https?:$/.test(url.protocol) && url.origin === item.replace(/\/$/, '');
+  return isOrigin ? url.origin : fail('EMBED_ORIGINS', item, allowed);
+}
+
+const hostPattern = /^(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:\d{1,5})?$/i;
+
+function readHostName(item: string): string {
+  return hostPattern.test(item) ? item.toLowerCase() : fail('ALLOWED_HOSTS', item, 'host names, separated by commas');
+}
+
+/** `false`, or the addresses and CIDRs of proxies whose forwarded headers are believed. */
+function readTrustProxy(value: string): false | string[] {
+  if (['false', '0'].includes(value.toLowerCase())) return false;
+  return list((item) => {
+    const [address = '', bits] = item.split('/');
+    const family = isIP(address);
+    const maxBits = family === 6 ? 128 : 32;
+    const isRange = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= maxBits);
+    return family && isRange
+      ? item
+      : fail('TRUST_PROXY', item, 'false, or IP addresses and CIDRs, separated by commas');
+  })(value, {});
+}
+
+function readBasePath(value: string): string {
+  const path = value.replace(/\/+$/, '');
+  const isPath = path === '' || /^(\/[a-zA-Z0-9_~-][a-zA-Z0-9._~-]*)+$/.test(path);
+  return isPath ? path : fail('BASE_PATH', value, 'a path such as /docker: letters, digits, ".", "_", "~" and "-"');
+}
+
+/** Reads `DOCKER_HOST` as the docker command line does: `unix://path`, `tcp://host:port`. */
+function readDockerHost(value: string, env: Env): EngineAddress {
+  const allowed = 'unix:///path/to/docker.sock, or tcp://host:port';
+  const socket = /^unix:\/\/(\/[^\0]*)$/.exec(value);
+  if (socket?.[1]) return { kind: 'unix', path: socket[1], text: value };
+  if (!/^tcp:\/\//.test(value) || !URL.canParse(value)) return fail('DOCKER_HOST', value, allowed);
+  const url = new URL(value);
+  if (!url.hostname || url.username || url.search || !['', '/'].includes(url.pathname)) {
+    return fail('DOCKER_HOST', value, allowed);
+  }
+  const verify = (env.DOCKER_TLS_VERIFY ?? '') !== '' && env.DOCKER_TLS_VERIFY !== '0';
+  const port = Number(url.port || (verify ? 2376 : 2375));
+  const tls = verify ? { certPath: readCertPath(env) } : undefined;
+  return { kind: 'tcp', host: url.hostname.replace(/^\[|\]$/g, ''), port, tls, text: value };
+}
+
+function readCertPath(env: Env): string | undefined {
+  const path = env.DOCKER_CERT_PATH;
+  if (!path) return undefined;
+  for (const name of ['ca.pem', 'cert.pem', 'key.pem']) {
+    try {
+      readFileSync(`${path}/${name}`);
+    } catch {
+      fail('DOCKER_CERT_PATH', path, 'a folder with ca.pem, cert.pem and key.pem that this program may read');
+    }
+  }
+  return path;
+}
+
+/** The settings table: variable, default, and how its text is read. */
+const table = {
+  host: [
+    'HOST',
+    '127.0.0.1',
+    (value: string) =>
+      hostPattern.test(value) || isIP(value) ? value : fail('HOST', value, 'an IP address or a host name'),
+  ],
+  port: ['PORT', '3000', integer('PORT', 0, 65_535)],
+  docker: ['DOCKER_HOST', 'unix:///var/run/docker.sock', readDockerHost],
+  dataDir: [
+    'DATA_DIR',
+    './data',
+    (value: string) => (value.includes('\0') ? fail('DATA_DIR', value, 'a path') : value),
+  ],
+  auth: ['AUTH', 'password', oneOf('AUTH', authModes)],
+  readOnly: ['READ_ONLY', 'false', flag('READ_ONLY')],
+  enable: ['ENABLE', '', list((item) => oneOf('ENABLE', optionalCapabilities)(item, {}))],
+  maxRequestsPerMinute: ['MAX_REQUESTS_PER_MINUTE', '600', integer('MAX_REQUESTS_PER_MINUTE', 1, 1_000_000)],
+  basePath: ['BASE_PATH', '/', readBasePath],
+  trustProxy: ['TRUST_PROXY', 'false', readTrustProxy],
+  allowedHosts: ['ALLOWED_HOSTS', '', list(readHostName)],
+  embedOrigins: ['EMBED_ORIGINS', '', list(readOrigin)],
+  statsInterval: ['STATS_INTERVAL', '10', integer('STATS_INTERVAL', 0, 3_600)],
+  statsRetentionDays: ['STATS_RETENTION_DAYS', '30', integer('STATS_RETENTION_DAYS', 1, 3_650)],
+  logLevel: ['LOG_LEVEL', 'info', oneOf('LOG_LEVEL', logLevels)],
+  demo: ['DEMO', 'false', flag('DEMO')],
+} satisfies Record<string, readonly [string, string, Read<unknown>]>;
+
+type Table = typeof table;
+
+/** Every setting, read and checked. */
+export type Config = { readonly [K in keyof Table]: ReturnType<Table[K][2]> } & {
+  /** What the person should know about these settings, a sentence each. */
+  readonly warnings: readonly string[];
+};
+
+/** What is set so that a page on this machine alone can reach it. */
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost' || host.endsWith('.localhost')) return true;
+  const loopback = new BlockList();
+  loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+  loopback.addAddress('::1', 'ipv6');
+  const bare = host.replace(/^\[|\]$/g, '');
+  const family = isIP(bare);
+  return family !== 0 && loopback.check(bare, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+/**
+ * Reads and checks all settings, once, at the start.
+ * @throws SettingError for the first value that can't be used
+ */
+export function readConfig(env: Env): Config {
+  const entries = Object.entries(table).map(([key, [name, fallback, read]]) => {
+    const value = env[name]?.trim();
+    return [key, (read as Read<unknown>)(value === undefined || value === '' ? fallback : value, env)];
+  });
+  const config = Object.fromEntries(entries) as Omit<Config, 'warnings'>;
+  return { ...config, warnings: checkAuth(config, env) };
+}
+
+/** There are no users yet: what is open to others has to be said by hand, and what protects nothing is told. */
+function checkAuth(config: Omit<Config, 'warnings'>, env: Env): string[] {
+  const warnings: string[] = [];
+  if (config.auth === 'proxy') fail('AUTH', 'proxy', 'password or none, since this version has no users yet');
+  if (!isLoopback(config.host) && config.auth !== 'none') {
+    fail(
+      'HOST',
+      config.host,
+      'a loopback address such as 127.0.0.1, or AUTH=none said by hand, since this version has no users yet',
+    );
+  }
+  if (!isLoopback(config.host)) {
+    warnings.push(
+      `Anybody who reaches ${config.host}:${config.port} controls the engine, which is root on its machine: AUTH=none.`,
+    );
+  }
+  if (env.ADMIN_PASSWORD || env.ADMIN_PASSWORD_FILE) {
+    warnings.push('ADMIN_PASSWORD protects nothing: this version has no users yet.');
+  }
+  return warnings;
+}
