@@ -1,0 +1,230 @@
+import { randomId } from './ids.ts';
+
+/** Docker's words for what a container does. */
+export type ContainerState = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
+
+/** Docker's words for a container's health; `none` is a container without a check. */
+export type HealthStatus = 'none' | 'starting' | 'healthy' | 'unhealthy';
+
+/** A mount as a test writes it: `data:/var/lib/data` for a volume, `/etc/app:/etc/app:ro` for a bind. */
+export type MountSpec = string;
+
+/** A container as a test or the demo describes it; all but the name has a default. */
+export interface ContainerSpec {
+  readonly name: string;
+  /** A tag, added to the engine when it is not there; default `lab/busybox`. */
+  readonly image?: string;
+  readonly id?: string;
+  readonly command?: readonly string[];
+  readonly env?: readonly string[] | Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Default `running`. */
+  readonly state?: ContainerState;
+  readonly exitCode?: number;
+  readonly oomKilled?: boolean;
+  readonly health?: HealthStatus;
+  readonly created?: Date | number;
+  readonly startedAt?: Date | number;
+  readonly finishedAt?: Date | number;
+  /** As Compose writes them: `8080:80`, `127.0.0.1:5432:5432`, `[::1]:53:53/udp`, or `80` for one the engine picks. */
+  readonly ports?: readonly string[];
+  /** Exposed, not published: `80/tcp`. */
+  readonly expose?: readonly string[];
+  readonly tty?: boolean;
+  /** Names of networks, made when they are not there; default the engine's bridge. */
+  readonly networks?: readonly string[];
+  readonly mounts?: readonly MountSpec[];
+  readonly healthcheck?: readonly string[];
+  /** `no`, `always`, `unless-stopped`, `on-failure:3`. */
+  readonly restart?: string;
+  readonly restartCount?: number;
+  readonly memory?: number;
+  readonly cpus?: number;
+  readonly pidsLimit?: number;
+  readonly autoRemove?: boolean;
+  readonly privileged?: boolean;
+  readonly user?: string;
+  readonly workingDir?: string;
+  /** Laid over the `Config` and `HostConfig` that the rest makes. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly hostConfig?: Readonly<Record<string, unknown>>;
+  readonly behaviour?: Behaviour;
+}
+
+/** How the process inside behaves. */
+export interface Behaviour {
+  /** How long it takes to go after TERM; default 0. */
+  readonly stopMs?: number;
+  /** What it leaves with after TERM; default 0. */
+  readonly stopExitCode?: number;
+  /** It is killed (137) after `stopMs`, as a shell without a trap is. */
+  readonly ignoresTerm?: boolean;
+  /** How long `start` takes; default 0. */
+  readonly startMs?: number;
+  /** `start` fails as with a command that is not in the image. */
+  readonly failsToStart?: string;
+  /** Health `starting` becomes `healthy` (or what this says) that long after each start. */
+  readonly healthAfterMs?: number;
+  readonly healthBecomes?: HealthStatus;
+}
+
+/** The body of `POST /containers/create`, as far as the engine looks into it. */
+export interface CreateBody {
+  Image?: string;
+  Cmd?: string[] | null;
+  Entrypoint?: string[] | null;
+  Env?: string[] | null;
+  Labels?: Record<string, string> | null;
+  Tty?: boolean;
+  Healthcheck?: { Test?: string[] } & Record<string, unknown>;
+  ExposedPorts?: Record<string, object> | null;
+  Volumes?: Record<string, object> | null;
+  HostConfig?: HostConfigBody;
+  NetworkingConfig?: { EndpointsConfig?: Record<string, EndpointBody | null> | null } | null;
+  [other: string]: unknown;
+}
+
+/** `HostConfig`, as far as the engine looks into it. */
+export interface HostConfigBody {
+  Binds?: string[] | null;
+  Mounts?: MountBody[] | null;
+  PortBindings?: Record<string, PortBinding[] | null> | null;
+  PublishAllPorts?: boolean;
+  NetworkMode?: string;
+  RestartPolicy?: { Name?: string; MaximumRetryCount?: number };
+  AutoRemove?: boolean;
+  Memory?: number;
+  NanoCpus?: number;
+  PidsLimit?: number | null;
+  [other: string]: unknown;
+}
+
+/** One host side of a published port. */
+export interface PortBinding {
+  HostIp?: string;
+  HostPort?: string;
+}
+
+/** `HostConfig.Mounts[]`. */
+export interface MountBody {
+  Type?: string;
+  Source?: string;
+  Target?: string;
+  ReadOnly?: boolean;
+}
+
+/** What a container asks of one network. */
+export interface EndpointBody {
+  Aliases?: string[] | null;
+  IPAMConfig?: { IPv4Address?: string } | null;
+  [other: string]: unknown;
+}
+
+/** The create request that a spec stands for. */
+export function toCreateBody(spec: ContainerSpec, defaultNetwork: string): CreateBody {
+  const networks = spec.networks ?? [defaultNetwork];
+  return {
+    Image: spec.image ?? 'lab/busybox',
+    Cmd: [...(spec.command ?? ['sh', '-c', 'while :; do sleep 1; done'])],
+    Env: toEnv(spec.env),
+    Labels: { ...spec.labels },
+    Tty: spec.tty ?? false,
+    User: spec.user ?? '',
+    WorkingDir: spec.workingDir ?? '',
+    ExposedPorts: toExposedPorts(spec),
+    ...toHealthcheck(spec),
+    ...spec.config,
+    HostConfig: toHostConfig(spec, networks[0] ?? 'none'),
+    NetworkingConfig: { EndpointsConfig: Object.fromEntries(networks.map((name) => [name, {}])) },
+  };
+}
+
+function toEnv(env: ContainerSpec['env']): string[] {
+  if (env === undefined) return ['PATH=/bin:/usr/bin'];
+  return Array.isArray(env) ? [...env] : Object.entries(env).map(([name, value]) => `${name}=${value}`);
+}
+
+function toHealthcheck(spec: ContainerSpec): Pick<CreateBody, 'Healthcheck'> {
+  const hasCheck = spec.healthcheck !== undefined || (spec.health !== undefined && spec.health !== 'none');
+  if (!hasCheck) return {};
+  const Test = ['CMD', ...(spec.healthcheck ?? ['true'])];
+  return { Healthcheck: { Test, Interval: 30_000_000_000, Timeout: 5_000_000_000, Retries: 3 } };
+}
+
+function toHostConfig(spec: ContainerSpec, network: string): HostConfigBody {
+  const [policy = 'no', retries = '0'] = (spec.restart ?? 'no').split(':');
+  return {
+    Binds: spec.mounts ? [...spec.mounts] : null,
+    NetworkMode: network,
+    PortBindings: toPortBindings(spec.ports ?? []),
+    RestartPolicy: { Name: policy, MaximumRetryCount: Number(retries) },
+    AutoRemove: spec.autoRemove ?? false,
+    Privileged: spec.privileged ?? false,
+    Memory: spec.memory ?? 0,
+    MemorySwap: (spec.memory ?? 0) * 2,
+    NanoCpus: Math.round((spec.cpus ?? 0) * 1e9),
+    PidsLimit: spec.pidsLimit ?? null,
+    ...spec.hostConfig,
+  };
+}
+
+function toPortBindings(ports: readonly string[]): Record<string, PortBinding[]> {
+  const bindings: Record<string, PortBinding[]> = {};
+  for (const port of ports) {
+    const { key, binding } = parsePort(port);
+    bindings[key] = [...(bindings[key] ?? []), binding];
+  }
+  return bindings;
+}
+
+function parsePort(text: string): { key: string; binding: PortBinding } {
+  const parts = /^(?:(?:\[([^\]]+)\]|(\d+\.[\d.]+)):)?(?:(\d*):)?(\d+)(?:\/(\w+))?$/.exec(text);
+  if (!parts) throw new Error(`not a port: ${text}`);
+  const [, ipv6, ipv4, hostPort, containerPort, protocol] = parts;
+  return {
+    key: `${containerPort}/${protocol ?? 'tcp'}`,
+    binding: { HostIp: ipv6 ?? ipv4 ?? '', HostPort: hostPort ?? '' },
+  };
+}
+
+function toExposedPorts(spec: ContainerSpec): Record<string, object> {
+  const published = Object.keys(toPortBindings(spec.ports ?? []));
+  return Object.fromEntries([...published, ...(spec.expose ?? [])].map((port) => [port, {}]));
+}
+
+/** A volume or bind as the engine remembers it. */
+export interface Mount {
+  readonly type: 'volume' | 'bind' | 'tmpfs';
+  readonly name: string;
+  readonly source: string;
+  readonly destination: string;
+  readonly isWritable: boolean;
+}
+
+/** Everything that `Binds`, `Mounts` and `Volumes` ask for. */
+export function toMounts(body: CreateBody): Mount[] {
+  const binds = (body.HostConfig?.Binds ?? []).map(parseBind);
+  const mounts = (body.HostConfig?.Mounts ?? []).map(parseMount);
+  const taken = new Set([...binds, ...mounts].map((mount) => mount.destination));
+  const anonymous = Object.keys(body.Volumes ?? {}).filter((destination) => !taken.has(destination));
+  return [...binds, ...mounts, ...anonymous.map((destination) => volume(randomId(), destination, true))];
+}
+
+function parseBind(bind: string): Mount {
+  const [source = '', destination = '', mode = ''] = bind.split(':');
+  const isWritable = !mode.split(',').includes('ro');
+  if (!source.startsWith('/')) return volume(source, destination, isWritable);
+  return { type: 'bind', name: '', source, destination, isWritable };
+}
+
+function parseMount(mount: MountBody): Mount {
+  const isWritable = mount.ReadOnly !== true;
+  const destination = mount.Target ?? '';
+  if (mount.Type === 'volume') return volume(mount.Source || randomId(), destination, isWritable);
+  const type = mount.Type === 'tmpfs' ? 'tmpfs' : 'bind';
+  return { type, name: '', source: mount.Source ?? '', destination, isWritable };
+}
+
+function volume(name: string, destination: string, isWritable: boolean): Mount {
+  return { type: 'volume', name, source: `/var/lib/docker/volumes/${name}/_data`, destination, isWritable };
+}

@@ -1,0 +1,104 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { EngineError } from './errors.ts';
+import type { Verdict } from './faults.ts';
+import type { Flavour } from './flavours.ts';
+import type { RecordedRequest, StreamKind } from './requests.ts';
+import { createStream, type EngineStream } from './streams.ts';
+
+/** One request and its answer. */
+export type Exchange = ReturnType<typeof createExchange>;
+
+/** Wraps a request; what it sends obeys the faults in force. */
+export function createExchange(
+  request: IncomingMessage,
+  response: ServerResponse,
+  recorded: RecordedRequest,
+  query: URLSearchParams,
+  verdict: Verdict,
+  flavour: Flavour,
+) {
+  function head(status: number, contentType: string | null): void {
+    recorded.status = status;
+    response.statusCode = status;
+    if (contentType) response.setHeader('Content-Type', contentType);
+  }
+
+  function text(status: number, body: string, contentType: string): void {
+    head(status, contentType);
+    response.setHeader('Content-Length', Buffer.byteLength(body));
+    if (verdict.cut) cutAfter(body.slice(0, Math.floor(body.length / 2)));
+    else response.end(request.method === 'HEAD' ? undefined : body);
+  }
+
+  function cutAfter(part: string): void {
+    response.write(part, () => response.socket?.destroy());
+  }
+
+  function json(status: number, value: unknown): void {
+    text(status, `${JSON.stringify(value)}\n`, 'application/json');
+  }
+
+  function empty(status: number): void {
+    head(status, null);
+    response.end();
+  }
+
+  function stream(kind: StreamKind, contentType: string): EngineStream {
+    head(200, contentType);
+    recorded.kind = kind;
+    const opened = createStream(response);
+    recorded.stream = opened;
+    return verdict.cut ? cutting(opened) : opened;
+  }
+
+  /** Goes as far as half of the first chunk. */
+  function cutting(opened: EngineStream): EngineStream {
+    return Object.create(opened, {
+      push: { value: (chunk: string | Buffer) => response.write(half(chunk), () => opened.destroy()) },
+    });
+  }
+
+  function fail(error: unknown): void {
+    const known = error instanceof EngineError ? error : new EngineError(500, `simulated engine: ${error}`);
+    if (response.headersSent) response.socket?.destroy();
+    else if (known.status === 304) empty(304);
+    else json(known.status, toErrorBody(known));
+  }
+
+  function toErrorBody({ message, reason, status }: EngineError): Record<string, unknown> {
+    return flavour.isPodman ? { cause: reason, message, response: status } : { message };
+  }
+
+  return {
+    query,
+    recorded,
+    json,
+    text,
+    empty,
+    stream,
+    fail,
+    /** `?force=1`, `?force=true`. */
+    isSet: (name: string) => ['1', 'true', 'True'].includes(query.get(name) ?? ''),
+    body: () => readBody(request),
+  };
+}
+
+function half(chunk: string | Buffer): string | Buffer {
+  return chunk.slice(0, Math.ceil(chunk.length / 2));
+}
+
+async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(Buffer.from(chunk));
+  const text = Buffer.concat(chunks).toString();
+  if (text === '') return {};
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (isRecord(parsed)) return parsed;
+  } catch {}
+  throw new EngineError(400, 'invalid JSON: got EOF while reading request body');
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,109 @@
+import { toMillis, toNanos, toRfc3339 } from './clock.ts';
+import type { Flavour } from './flavours.ts';
+import type { Images, SimulatedImage } from './images.ts';
+
+/** One row of `GET /images/json`. */
+export function toImageSummary(image: SimulatedImage, images: Images, flavour: Flavour): Record<string, unknown> {
+  const tags = toShownTags(image, flavour);
+  const podman = { Digest: image.digests[0]?.split('@')[1] ?? image.id, History: tags, Names: tags };
+  return {
+    Containers: flavour.isOldShape ? -1 : images.countUsers(image),
+    Created: Math.floor(toMillis(image.created) / 1000),
+    Id: image.id,
+    Labels: Object.keys(image.labels).length > 0 ? image.labels : null,
+    ParentId: image.parent,
+    RepoDigests: toShownDigests(image, flavour),
+    RepoTags: tags,
+    SharedSize: -1,
+    Size: image.size,
+    ...(flavour.isOldShape ? { VirtualSize: image.size } : {}),
+    ...(flavour.isPodman ? podman : {}),
+  };
+}
+
+function toShownTags(image: SimulatedImage, flavour: Flavour): string[] {
+  if (image.tags.length === 0) return flavour.isOldShape ? ['<none>:<none>'] : [];
+  return flavour.isPodman ? image.tags.map((tag) => `docker.io/${tag}`) : image.tags;
+}
+
+function toShownDigests(image: SimulatedImage, flavour: Flavour): string[] | null {
+  if (!flavour.isOldShape || image.digests.length > 0) return image.digests;
+  return image.tags.length === 0 ? ['<none>@<none>'] : null;
+}
+
+/** The document of `GET /images/:name/json`. */
+export function toImageInspection(image: SimulatedImage, flavour: Flavour): Record<string, unknown> {
+  const old = { Container: '', ContainerConfig: toConfig(image, true, {}), VirtualSize: image.size };
+  return {
+    Id: image.id,
+    RepoTags: flavour.isPodman ? toShownTags(image, flavour) : image.tags,
+    RepoDigests: image.digests,
+    Parent: image.parent,
+    Comment: image.layers[0]?.comment ?? '',
+    Created: toRfc3339(image.created),
+    DockerVersion: flavour.isPodman ? '' : flavour.serverVersion,
+    Author: '',
+    Architecture: 'amd64',
+    Os: 'linux',
+    Size: image.size,
+    GraphDriver: toGraphDriver(image, flavour),
+    RootFS: {
+      Type: 'layers',
+      Layers: image.layers.filter(({ size }) => size > 0).map((_, index) => toLayerId(image, index)),
+    },
+    Metadata: { LastTagTime: toRfc3339(image.taggedAt) },
+    Config: toConfig(image, flavour.isOldShape, image.labels),
+    ...(flavour.isOldShape ? old : {}),
+  };
+}
+
+function toGraphDriver(image: SimulatedImage, flavour: Flavour): Record<string, unknown> {
+  const folder = `/var/lib/docker/overlay2/${image.id.slice(7)}`;
+  return {
+    Data: { MergedDir: `${folder}/merged`, UpperDir: `${folder}/diff`, WorkDir: `${folder}/work` },
+    Name: flavour.isPodman ? 'overlay' : 'overlay2',
+  };
+}
+
+function toLayerId(image: SimulatedImage, index: number): string {
+  return `sha256:${String(index).padStart(2, '0')}${image.id.slice(9)}`;
+}
+
+const OLD_CONFIG = {
+  Hostname: '',
+  Domainname: '',
+  AttachStdin: false,
+  AttachStdout: false,
+  AttachStderr: false,
+  Tty: false,
+  OpenStdin: false,
+  StdinOnce: false,
+  Image: '',
+};
+
+function toConfig(image: SimulatedImage, isOldShape: boolean, labels: Record<string, string>): Record<string, unknown> {
+  return {
+    ...(isOldShape ? OLD_CONFIG : {}),
+    Cmd: image.command,
+    Entrypoint: null,
+    Env: image.env,
+    ...(image.exposed.length > 0 ? { ExposedPorts: Object.fromEntries(image.exposed.map((port) => [port, {}])) } : {}),
+    Labels: Object.keys(labels).length > 0 ? labels : null,
+    OnBuild: null,
+    User: '',
+    Volumes: null,
+    WorkingDir: '',
+  };
+}
+
+/** The answer of `GET /images/:name/history`: the newest layer first, only that one has an id. */
+export function toHistory(image: SimulatedImage): Record<string, unknown>[] {
+  return image.layers.map((layer, index) => ({
+    Comment: layer.comment ?? '',
+    Created: Math.floor(toMillis(layer.created === undefined ? image.created : toNanos(layer.created)) / 1000),
+    CreatedBy: layer.createdBy,
+    Id: index === 0 ? image.id : '<missing>',
+    Size: layer.size,
+    Tags: index === 0 && image.tags.length > 0 ? image.tags : null,
+  }));
+}
