@@ -109,7 +109,7 @@ async function privateLists(suite: string, folder: string): Promise<string[]> {
 }
 
 /** The address of the Debian archive in the machine's own sources: the one that has a plain suite, not its updates. */
-async function mirror(): Promise<string> {
+export async function mirror(): Promise<string> {
   const targets = await run('apt-get', [
     'indextargets',
     '--format',
