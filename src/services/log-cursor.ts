@@ -1,0 +1,97 @@
+import { Problem } from '../errors.ts';
+
+/** What a request may say of a time: the engine's form of it, and the cursor to continue after where it was one. */
+export type LogTime = { engine: string; after: string | undefined };
+
+const cursorPattern = /^\d{19}\.\d{1,9}$/;
+const rfc3339 = /^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)$/;
+const unixSeconds = /^(\d{1,10})(?:\.(\d{1,9}))?$/;
+
+/** Whether a text has the form of a cursor: nanoseconds since 1970 in 19 digits, a dot, and an ordinal. */
+export const isCursor = (text: string) => cursorPattern.test(text);
+
+/**
+ * Checks a cursor that came from outside and returns it.
+ * @throws Problem `invalid` that names `since`
+ */
+export function parseCursor(text: string): string {
+  if (isCursor(text)) return text;
+  throw new Problem('invalid', 'since: must be a cursor as it stands at a log line.');
+}
+
+/** Orders two cursors: negative where the first stands earlier in the log. */
+export function compareCursors(a: string, b: string): number {
+  const timeA = a.slice(0, 19);
+  const timeB = b.slice(0, 19);
+  if (timeA !== timeB) return timeA < timeB ? -1 : 1;
+  return Number(a.slice(20)) - Number(b.slice(20));
+}
+
+/** The nanoseconds since 1970 of a cursor, without its ordinal. */
+export const cursorTime = (cursor: string) => cursor.slice(0, 19);
+
+/** The time of a cursor as RFC 3339 with nine decimals. */
+export function cursorDate(cursor: string): string {
+  const seconds = Number(cursor.slice(0, 10));
+  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${cursor.slice(10, 19)}Z`;
+}
+
+/** A cursor's time as the engine reads it (`seconds.nanoseconds`), earlier by some milliseconds where asked. */
+export function toEngineTime(cursor: string, earlierMs = 0): string {
+  const time = BigInt(cursorTime(cursor)) - BigInt(earlierMs) * 1_000_000n;
+  const digits = String(time > 0n ? time : 0n).padStart(10, '0');
+  return `${Number(digits.slice(0, -9))}.${digits.slice(-9)}`;
+}
+
+/**
+ * Reads `since` or `until`: a cursor, RFC 3339, or seconds since 1970 with up to nine decimals.
+ * @throws Problem `invalid` that names the field
+ */
+export function parseLogTime(field: 'since' | 'until', text: string): LogTime {
+  if (isCursor(text)) return { engine: toEngineTime(text), after: text };
+  const unix = unixSeconds.exec(text);
+  if (unix) return { engine: `${Number(unix[1])}.${(unix[2] ?? '').padEnd(9, '0')}`, after: undefined };
+  const date = text.length <= 40 ? rfc3339.exec(text) : null;
+  const time = date ? Date.parse(`${date[1]}T${date[2]}${date[4]?.toUpperCase()}`) : Number.NaN;
+  if (!Number.isNaN(time) && time >= 0) {
+    return { engine: `${time / 1000}.${(date?.[3] ?? '').padEnd(9, '0')}`, after: undefined };
+  }
+  throw new Problem(
+    'invalid',
+    `${field}: must be a cursor, a time such as "2025-01-24T14:01:52Z", or seconds since 1970.`,
+  );
+}
+
+/**
+ * Creates the numbering of one stream: gives each line's cursor from its time, in the order the lines come.
+ * A line whose time lies before that of an earlier line (both outputs are stamped before they are written, and clocks
+ * are set back) takes the earlier line's time and the next ordinal, so that cursors only ever grow.
+ */
+export function createNumbering(): (at: string) => string {
+  let latest = '';
+  let time = '';
+  let ordinal = 0;
+  let second = '';
+  let secondDigits = '';
+
+  function toTime(at: string): string {
+    const own = at.slice(0, 19);
+    if (own !== second) {
+      second = own;
+      const ms = Date.parse(`${own}Z`);
+      // Before 1970 and after 2286 there is no such number of digits: an engine without a clock says the year 1.
+      secondDigits = ms >= 0 && ms < 1e13 ? String(ms / 1000).padStart(10, '0') : '0000000000';
+    }
+    return secondDigits + at.slice(20, 29);
+  }
+
+  return (at) => {
+    if (at > latest) {
+      const next = toTime(at);
+      latest = at;
+      ordinal = next === time ? ordinal + 1 : 0;
+      time = next;
+    } else ordinal += 1;
+    return `${time}.${ordinal}`;
+  };
+}
