@@ -1,7 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import Docker from 'dockerode';
 import t from 'tap';
+import { startDemoEngine } from './simulated/demo-engine.ts';
 import { createSimulatedEngine, type SimulatedEngine, type SimulatedEngineOptions } from './simulated/engine.ts';
 
 type Shapes = Record<string, Record<string, string>>;
@@ -638,6 +644,61 @@ t.test('events can be lost, or flood', async (t) => {
   await engine.waitFor(() => events.lines.length === 520);
   t.equal(events.told()[0], 'volume create');
   t.equal(events.told().at(-1), 'container exec_start: 19');
+});
+
+t.test('a stream can be cut; what is removed is no longer followed', async (t) => {
+  const { engine } = await start(t);
+  const { id } = engine.addContainer({ name: 'web', mounts: [`${'ab'.repeat(32)}:/anonymous`] });
+  engine.writeLog('web', '0123456789');
+  const cut = engine.faults.cut({ path: /logs/ });
+  const { body, error } = await ask(engine, '/containers/web/logs?stdout=1&follow=1');
+  t.match({ error, bytes: body.length }, { error: 'ECONNRESET', bytes: 10 });
+  cut.remove();
+  const events = await followEvents(engine);
+  const follower = await follow(engine, '/containers/web/logs?stdout=1&follow=1');
+  t.equal(engine.openStreams('logs', 'web').length, 1);
+  await ask(engine, '/containers/web?force=1&v=1', 'DELETE');
+  await engine.waitFor(follower.isOver);
+  await engine.waitFor(() => engine.openStreams('logs', id).length === 0);
+  await engine.waitFor(() => events.told().includes('volume destroy'));
+});
+
+t.test('the demo shows every state, goes on, and keeps no process alive', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'demo-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const engine = await startDemoEngine(`${folder}/engine.sock`);
+  t.teardown(() => engine.close());
+  const docker = new Docker({ socketPath: engine.socketPath });
+  const containers = await docker.listContainers({ all: true });
+  t.ok(containers.length >= 12);
+  t.same([...new Set(containers.map(({ State }) => State))].sort(), [
+    'created',
+    'exited',
+    'paused',
+    'restarting',
+    'running',
+  ]);
+  const statuses = containers.map(({ Status }) => Status).join();
+  for (const part of ['(healthy)', '(unhealthy)', 'Exited (0)', 'Exited (1)', 'Exited (137)'])
+    t.ok(statuses.includes(part), part);
+  const projects = containers.map(({ Labels }) => Labels['com.docker.compose.project']);
+  t.same([...new Set(projects)].sort(), ['home-media', 'monitoring', 'webshop', undefined]);
+  const images = await docker.listImages();
+  t.ok(images.some(({ RepoTags }) => RepoTags?.length === 0));
+  t.ok(images.some(({ RepoTags }) => (RepoTags?.length ?? 0) > 1));
+  const frames = toFrames((await ask(engine, '/containers/webshop-worker-1/logs?stdout=1&stderr=1')).body);
+  t.ok(frames.length > 20);
+  const module = new URL('./simulated/demo-engine.ts', import.meta.url);
+  const script = `const { startDemoEngine } = await import('${module}'); await startDemoEngine('${folder}/other.sock');`;
+  await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
+});
+
+t.test('the demo says which Node it needs', async (t) => {
+  const entry = fileURLToPath(new URL('./simulated/demo.js', import.meta.url));
+  const old = "Object.defineProperty(process.versions, 'node', { value: '20.1.0' });";
+  const preload = `data:text/javascript,${encodeURIComponent(old)}`;
+  const error = await failure(promisify(execFile)(process.execPath, ['--import', preload, entry]));
+  t.match(error, { code: 1, stderr: /^The demo needs Node 24 or later, this is 20\.1\.0\..*\n$/ });
 });
 
 t.test('other client versions and unknown paths', async (t) => {

@@ -227,6 +227,6 @@ function top(world: World, container: SimulatedContainer, exchange: Exchange): v
 }
 
 function removal(world: World, exchange: Exchange, reference: string): void {
-  world.containers.remove(recall(world, exchange, reference), exchange.isSet('force'));
+  world.containers.remove(recall(world, exchange, reference), exchange.isSet('force'), exchange.isSet('v'));
   exchange.empty(204);
 }

@@ -18,7 +18,7 @@ export interface ContainerSpec {
   readonly command?: readonly string[];
   readonly env?: readonly string[] | Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
-  /** Default `running`. */
+  /** Default `running`; `restarting` stays so unless `restart` has a policy that tries again. */
   readonly state?: ContainerState;
   readonly exitCode?: number;
   readonly oomKilled?: boolean;

@@ -313,7 +313,13 @@ export function createContainers(dependencies: Dependencies) {
     });
   }
 
-  /** The process ends by itself: events in the engine's order, then the restart policy or `--rm`. */
+  /** The process ends by itself, as a test or the demo wants it. */
+  function end(container: SimulatedContainer, exitCode: number): void {
+    if (container.state !== 'running' && container.state !== 'paused') throw notRunning(container);
+    die(container, exitCode);
+  }
+
+  /** A death: events in the engine's order, then the restart policy or `--rm`. */
   function die(container: SimulatedContainer, exitCode: number, afterEnd: () => void = () => {}): void {
     keepListStale(container);
     const executionSeconds = Math.floor(toMillis(nowNanos() - (container.startedAt ?? nowNanos())) / 1000);
@@ -464,7 +470,8 @@ export function createContainers(dependencies: Dependencies) {
     keepListStale(container);
     container.state = 'running';
     tell(container, 'unpause');
-    if (container.health !== 'none') setHealth(container, container.healthBeforePause);
+    if (container.healthBeforePause === 'starting') container.health = 'starting';
+    else if (container.health !== 'none') setHealth(container, container.healthBeforePause);
   }
 
   function rename(container: SimulatedContainer, wanted: string): void {
@@ -490,12 +497,19 @@ export function createContainers(dependencies: Dependencies) {
   }
 
   /** Removes a container; a running one only by force, which kills it first. */
-  function removeByRequest(container: SimulatedContainer, force: boolean): void {
+  function removeByRequest(container: SimulatedContainer, force: boolean, withVolumes = false): void {
     if (isUp(container) && !force) throw cannotRemove(container);
     container.isManuallyStopped = true;
     const removesItself = isUp(container) && container.body.HostConfig?.AutoRemove === true;
     if (container.state === 'running' || container.state === 'paused') kill(container, '9');
     if (!removesItself) remove(container);
+    if (withVolumes) removeAnonymousVolumes(container);
+  }
+
+  function removeAnonymousVolumes(container: SimulatedContainer): void {
+    for (const { name } of container.mounts.filter((mount) => /^[0-9a-f]{64}$/.test(mount.name))) {
+      events.emit({ type: 'volume', action: 'destroy', id: name, attributes: { driver: 'local' } });
+    }
   }
 
   function cannotRemove(container: SimulatedContainer): EngineError {
@@ -532,6 +546,7 @@ export function createContainers(dependencies: Dependencies) {
   }
 
   function oom(container: SimulatedContainer): void {
+    if (container.state !== 'running' && container.state !== 'paused') throw notRunning(container);
     tell(container, 'oom');
     container.isOomKilled = true;
     die(container, 137);
@@ -554,10 +569,15 @@ export function createContainers(dependencies: Dependencies) {
     if (spec.health && spec.health !== 'starting' && wanted !== 'created') setHealth(container, spec.health);
     if (wanted === 'paused') pause(container);
     if (wanted === 'exited' || wanted === 'dead' || wanted === 'removing') endAsDescribed(container, spec);
-    if (wanted === 'dead' || wanted === 'removing' || wanted === 'restarting') container.state = wanted;
-    if (wanted === 'restarting')
-      Object.assign(container, { exitCode: spec.exitCode ?? 1, finishedAt: nowNanos(), ports: [] });
+    if (wanted === 'restarting') waitToRestart(container, spec.exitCode ?? 1);
+    if (wanted === 'dead' || wanted === 'removing') container.state = wanted;
     container.stale = null;
+  }
+
+  function waitToRestart(container: SimulatedContainer, exitCode: number): void {
+    beExited(container, exitCode);
+    if (shallRestart(container)) beRestarting(container);
+    else container.state = 'restarting';
   }
 
   function endAsDescribed(container: SimulatedContainer, spec: ContainerSpec): void {
@@ -596,7 +616,7 @@ export function createContainers(dependencies: Dependencies) {
     stop,
     restart,
     kill,
-    die,
+    die: end,
     oom,
     pause,
     unpause,

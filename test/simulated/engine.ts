@@ -135,6 +135,11 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
 
   const find = (reference: string) => world.containers.get(reference);
 
+  /** A container that is gone is still known by its full id. */
+  const findId = (reference: string) => engineHas(reference)?.id;
+  const engineHas = (reference: string) =>
+    [...world.containers.all()].find(({ id, name }) => id.startsWith(reference) || name === reference);
+
   /** Stops listening until `listen()`; the path stays and refuses, unless `keepsPath` is false. */
   async function refuse({ keepsPath = true, dropsConnections = true } = {}): Promise<void> {
     await server.stop(keepsPath, dropsConnections);
@@ -224,7 +229,7 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
     requests: requests.all as readonly RecordedRequest[],
     /** Answers that go on right now, of one kind, about one container when it is named. */
     openStreams(kind?: StreamKind, reference?: string): RecordedRequest[] {
-      const id = reference === undefined ? null : find(reference).id;
+      const id = reference === undefined ? null : (findId(reference) ?? reference);
       return requests
         .open()
         .filter((request) => request.kind !== null && (kind === undefined || request.kind === kind))

@@ -37,9 +37,10 @@ function list(world: World, exchange: Exchange): void {
     .filter((image) => exchange.isSet('all') || !isIntermediate(world, image))
     .filter((image) => isListed(world, image, filters))
     .sort((a, b) => (a.created < b.created ? 1 : -1));
+  const users = world.images.countUsers();
   exchange.json(
     200,
-    chosen.map((image) => toImageSummary(image, world.images, world.flavour)),
+    chosen.map((image) => toImageSummary(image, users.get(image.id) ?? 0, world.flavour)),
   );
 }
 

@@ -1,13 +1,13 @@
 import { toMillis, toNanos, toRfc3339 } from './clock.ts';
 import type { Flavour } from './flavours.ts';
-import type { Images, SimulatedImage } from './images.ts';
+import type { SimulatedImage } from './images.ts';
 
 /** One row of `GET /images/json`. */
-export function toImageSummary(image: SimulatedImage, images: Images, flavour: Flavour): Record<string, unknown> {
+export function toImageSummary(image: SimulatedImage, userCount: number, flavour: Flavour): Record<string, unknown> {
   const tags = toShownTags(image, flavour);
   const podman = { Digest: image.digests[0]?.split('@')[1] ?? image.id, History: tags, Names: tags };
   return {
-    Containers: flavour.isOldShape ? -1 : images.countUsers(image),
+    Containers: flavour.isOldShape ? -1 : userCount,
     Created: Math.floor(toMillis(image.created) / 1000),
     Id: image.id,
     Labels: Object.keys(image.labels).length > 0 ? image.labels : null,

@@ -230,7 +230,12 @@ export function createImages(events: EventLog, flavour: Flavour, users: () => It
     childrenOf,
     all: () => byId.values(),
     ensure: (reference: string) => find(reference) ?? add({ tags: [reference] }),
-    countUsers: (image: SimulatedImage) => [...users()].filter(({ imageId }) => imageId === image.id).length,
+    /** How many containers each image has, by its id. */
+    countUsers(): Map<string, number> {
+      const counts = new Map<string, number>();
+      for (const { imageId } of users()) counts.set(imageId, (counts.get(imageId) ?? 0) + 1);
+      return counts;
+    },
   };
 }
 
