@@ -193,32 +193,32 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
       request<EngineImage[]>({ ...list, path: '/images/json', signal }).then(toList),
 
     /** Everything the engine knows of one image. */
-    inspectImage: async (ref: string, signal?: AbortSignal) =>
+    inspectImage: async (ref: string, name = ref, signal?: AbortSignal) =>
       toRecord(
         await request<EngineImageDetail>({
           ...list,
           path: `/images/${imageSegment(ref)}/json`,
-          subject: `Image ${ref}`,
+          subject: `Image ${name}`,
           signal,
         }),
       ),
 
     /** The layers of an image, newest first. */
-    imageHistory: (ref: string, signal?: AbortSignal) =>
+    imageHistory: (ref: string, name = ref, signal?: AbortSignal) =>
       request<EngineHistoryItem[]>({
         ...list,
         path: `/images/${imageSegment(ref)}/history`,
-        subject: `Image ${ref}`,
+        subject: `Image ${name}`,
         signal,
       }).then(toList),
 
     /** Removes an image's tag, or the image with its last tag; `force` also where it has several or is in use. */
-    removeImage: (ref: string, force: boolean) =>
+    removeImage: (ref: string, force: boolean, name = ref) =>
       request<void>({
         method: 'DELETE',
         path: `/images/${imageSegment(ref)}`,
         query: { force: String(force) },
-        subject: `Image ${ref}`,
+        subject: `Image ${name}`,
         timeout: timeouts.action,
       }),
 

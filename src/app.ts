@@ -1,0 +1,201 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import fastifyCookie from '@fastify/cookie';
+import fastifyFormbody from '@fastify/formbody';
+import fastifyHelmet from '@fastify/helmet';
+import fastifyRateLimit from '@fastify/rate-limit';
+import fastifySwagger from '@fastify/swagger';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import fastifyView from '@fastify/view';
+import fastifyWebsocket from '@fastify/websocket';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify';
+import type { Config } from './config.ts';
+import type { Deps } from './deps.ts';
+import { Problem } from './errors.ts';
+import { createRowFigures } from './feeds/row-figures.ts';
+import { createEta, type Render, viewsFolder } from './render.ts';
+import { type Capability, capabilityOf, checkCapability } from './routes/access.ts';
+import { registerAssets } from './routes/assets.ts';
+import { registerContainers } from './routes/containers.ts';
+import { type ErrorSender, registerErrors } from './routes/errors.ts';
+import { checkHost, checkSite } from './routes/guards.ts';
+import { registerHealth } from './routes/health.ts';
+import { registerImages } from './routes/images.ts';
+import { drainSockets, registerLive } from './routes/live.ts';
+import { registerLogs } from './routes/logs.ts';
+import { createMessages } from './routes/messages.ts';
+import { registerPreferences } from './routes/preferences.ts';
+import { registerProjects } from './routes/projects.ts';
+import { registerStats } from './routes/stats.ts';
+import { openDatabase } from './services/database.ts';
+import { createDocker } from './services/docker.ts';
+import { createInventory, type Inventory } from './services/inventory.ts';
+import { createLive, type Live } from './services/live.ts';
+import { createLogs, type Logs } from './services/logs.ts';
+import { createStats, type Stats } from './services/stats.ts';
+
+/** The web application, typed by the schemas of its routes. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What the access table asks for. */
+    capability?: Capability;
+  }
+}
+
+const bodyLimit = 64 * 1024;
+const maxParamLength = 16 * 1024;
+
+/**
+ * Wires everything: services first, then guards, then routes. Nothing listens yet; closing the application closes all
+ * that was opened here.
+ * @throws Error that names DATA_DIR where the database can't be opened
+ */
+export async function buildApp(config: Config): Promise<App> {
+  const errors: ErrorSender = { send: (error, _request, reply) => reply.code(error.statusCode ?? 400).send() };
+  const app: App = fastify({
+    logger: config.logLevel === 'silent' ? false : { level: config.logLevel },
+    trustProxy: config.trustProxy,
+    bodyLimit,
+    routerOptions: { maxParamLength, ignoreTrailingSlash: true },
+    genReqId: () => randomUUID().slice(0, 13),
+    forceCloseConnections: true,
+    // A wrong address is refused before any route: the errors' own handler tells it as it tells all others.
+    frameworkErrors: (error, request, reply) => void errors.send(error, request, reply),
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  const eta = createEta();
+  const render: Render = (name, data) => eta.render(name, data);
+  const services = await openServices(app, config);
+
+  await registerGuards(app, config, services.live);
+  // `production` keeps the plugin from switching the shared engine's cache off.
+  await app.register(fastifyView, { engine: { eta }, templates: viewsFolder, production: true });
+  await app.register(async (scope) => registerRoutes(scope as App, config, services, render, errors), {
+    prefix: config.basePath,
+  });
+  if (config.basePath) registerHealth(app, services);
+  return app;
+}
+
+/** Everything that the routes work with and that has to be closed. */
+export type Services = Awaited<ReturnType<typeof openServices>>;
+
+async function openServices(app: App, config: Config) {
+  const database = await openDatabase(config.dataDir);
+  const docker = createDocker(config.docker);
+  const inventory = createInventory(docker, app.log);
+  const running = () => inventory.containers().filter((container) => container.state === 'running');
+  const stats = createStats({
+    docker,
+    database,
+    intervalSeconds: config.statsInterval,
+    retentionDays: config.statsRetentionDays,
+    running,
+    isPodman: () => inventory.engine().isPodman,
+  });
+  const logs = createLogs(docker);
+  const live = createLive();
+  followInventory(inventory, stats, logs);
+  app.addHook('onReady', () => {
+    inventory.start();
+    stats.start();
+  });
+  app.addHook('onClose', async () => {
+    logs.close();
+    await stats.close();
+    inventory.close();
+    docker.close();
+    await database.close();
+  });
+  return { database, docker, inventory, stats, logs, live };
+}
+
+/** What follows from the inventory's changes in services that don't know it. */
+function followInventory(inventory: Inventory, stats: Stats, logs: Logs) {
+  inventory.onChange((change) => {
+    for (const id of change.started) logs.resume(id);
+    for (const id of change.removed) stats.forget(id);
+    for (const id of change.changed) if (inventory.container(id)?.state !== 'running') stats.forget(id);
+    if (change.engine && inventory.engine().status === 'connected') logs.resumeAll();
+  });
+}
+
+async function registerGuards(app: App, config: Config, live: Live) {
+  app.addHook('onRoute', (route) => {
+    const path = route.url.slice(route.prefix.length) || '/';
+    const methods = [route.method].flat();
+    const capability = capabilityOf(methods[0] ?? 'GET', path);
+    route.config = { ...route.config, capability };
+  });
+  app.addHook('onRequest', async (request) => {
+    checkHost(request, config);
+    checkSite(request);
+  });
+  app.addHook('preHandler', async (request) => {
+    const { capability } = request.routeOptions.config;
+    if (capability) checkCapability(capability, config);
+  });
+  app.addHook('onSend', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
+  });
+  await app.register(fastifyHelmet, helmetOptions);
+  await app.register(fastifyRateLimit, rateLimitOptions(config));
+  await app.register(fastifyCookie);
+  await app.register(fastifyFormbody, { bodyLimit });
+  await app.register(fastifyWebsocket, { options: { maxPayload: 1024 }, preClose: () => drainSockets(app, live) });
+  await app.register(fastifySwagger, openApiOptions);
+}
+
+const helmetOptions = {
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      'default-src': ["'self'"],
+      'base-uri': ["'none'"],
+      'form-action': ["'self'"],
+      'frame-ancestors': ["'self'"],
+      'object-src': ["'none'"],
+    },
+  },
+  crossOriginEmbedderPolicy: false,
+  referrerPolicy: { policy: 'same-origin' as const },
+  // Whether TLS is spoken in front of this server is not known here.
+  strictTransportSecurity: false,
+};
+
+const rateLimitOptions = (config: Config) => ({
+  max: config.maxRequestsPerMinute,
+  timeWindow: 60_000,
+  errorResponseBuilder: () => new Problem('rate_limited', 'Too many requests. Wait a little and try again.'),
+});
+
+const openApiOptions = {
+  openapi: { info: { title: 'Fairlead', description: 'A light web interface for Docker', version: '0.1.0' } },
+  hideUntagged: true,
+};
+
+async function registerRoutes(app: App, config: Config, services: Services, render: Render, errors: ErrorSender) {
+  const assets = registerAssets(app, config.basePath);
+  const rowFigures = createRowFigures(services.stats);
+  const messages = createMessages(config.basePath || '/');
+  const deps: Deps = { ...services, config, render, rowFigures, assets, messages };
+  errors.send = registerErrors(app, deps);
+  registerHealth(app, services);
+  registerPreferences(app, deps);
+  registerContainers(app, deps);
+  registerLogs(app, deps);
+  registerStats(app, deps);
+  registerProjects(app, deps);
+  registerImages(app, deps);
+  registerLive(app, deps);
+  app.get('/', (_request, reply) => reply.redirect(`${config.basePath}/containers`, 302));
+  app.get('/api/openapi.json', () => app.swagger());
+}

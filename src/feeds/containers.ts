@@ -1,0 +1,145 @@
+import type { Deps } from '../deps.ts';
+import { type ListQuery, selectContainers } from '../services/container-list.ts';
+import type { OpenFeed } from '../services/live.ts';
+import { duration } from '../views/format.ts';
+import { type GroupModel, type ListModel, listModel, type RowModel } from '../views/models/containers.ts';
+import type { ViewContext } from '../views/models/context.ts';
+import { stateAge } from '../views/models/states.ts';
+import { morph } from './frames.ts';
+import { diffLists, type GroupView, type ListView, type RowView } from './list-diff.ts';
+import { createThrottle } from './ticker.ts';
+
+/** What a list shows, and how the addresses in it are made. */
+export type ListAudience = { query: ListQuery; host: string };
+
+const frameMs = 50;
+const clockMs = 1_000;
+const cells = ['state', 'cpu', 'memory', 'age'] as const;
+
+/** The model of a list of containers as it is now: for the page, the fragment, and each frame. */
+export function containerListModel(deps: Deps, query: ListQuery, context: ViewContext): ListModel {
+  const { inventory, rowFigures } = deps;
+  const selection = selectContainers(inventory.containers(), query, rowFigures);
+  const groups = selection.groups.map(({ containers, ...group }) => ({
+    ...group,
+    rows: containers.map((container) => ({ container, figures: rowFigures(container.id) })),
+  }));
+  const counts = { ...selection.counts, shown: selection.shown, groups: groups.length };
+  const engineKnown = inventory.engine().version !== '';
+  return listModel({ groups, query, counts, projects: selection.projects, engineKnown }, context);
+}
+
+/**
+ * Opens the feed of a list with its own query: it keeps that view true, row by row. Rows are rendered once for all
+ * lists with the same host name, and only where something in them changed.
+ */
+export function openContainerList(
+  deps: Deps,
+  rows: RowViews,
+  audience: ListAudience,
+  context: () => ViewContext,
+): OpenFeed {
+  return (push) => {
+    let shown = build();
+    const throttle = createThrottle(update, frameMs);
+    const stops = [
+      deps.inventory.onChange((change) => {
+        if (change.changed.size || change.removed.size || change.engine) throttle.ask();
+      }),
+      deps.stats.onTick(() => throttle.ask()),
+    ];
+    // The words of ages get old by themselves.
+    const clock = setInterval(update, clockMs);
+
+    function build() {
+      const model = containerListModel(deps, audience.query, context());
+      return {
+        list: toListView(deps, rows, model),
+        summary: deps.render('fragments/containers/summary', model),
+        filters: deps.render('fragments/containers/filters', model),
+        model,
+      };
+    }
+
+    function update() {
+      const next = build();
+      const frame = [
+        diffLists(shown.list, next.list),
+        shown.summary === next.summary ? '' : morph('containers-summary', next.summary),
+        shown.filters === next.filters ? '' : morph('containers-filters', next.filters),
+      ].join('');
+      shown = next;
+      push(frame);
+    }
+
+    return {
+      snapshot() {
+        update();
+        return [
+          morph('containers', deps.render('fragments/containers/list', shown.model)),
+          morph('containers-summary', shown.summary),
+          morph('containers-filters', shown.filters),
+        ].join('');
+      },
+      close() {
+        clearInterval(clock);
+        throttle.stop();
+        for (const stop of stops) stop();
+      },
+    };
+  };
+}
+
+function toListView(deps: Deps, rows: RowViews, model: ListModel): ListView {
+  return {
+    id: 'containers',
+    groups: model.list.groups.map((group) => toGroupView(deps, rows, group)),
+    html: () => deps.render('fragments/containers/list', model),
+  };
+}
+
+function toGroupView(deps: Deps, rows: RowViews, model: GroupModel): GroupView {
+  const id = `project-${model.group.slug}`;
+  return {
+    id,
+    headId: `${id}-head`,
+    headHtml: deps.render('fragments/containers/group-head', model),
+    rows: model.group.rows.flatMap((row) => rows(row) ?? []),
+    html: () => deps.render('fragments/containers/group', model),
+  };
+}
+
+/** The rows as they are on pages; the same object as long as nothing in a row changed. */
+export type RowViews = (model: RowModel) => RowView | undefined;
+
+/** Creates the rows for everybody who reaches this server under the same host name. */
+export function createRowViews(deps: Deps): RowViews {
+  const known = new Map<string, { container: unknown; figures: unknown; words: string; view: RowView }>();
+  deps.inventory.onChange((change) => {
+    for (const id of change.removed) known.delete(id);
+  });
+  return (model) => {
+    const { id } = model.row;
+    const container = deps.inventory.container(id);
+    if (!container) return undefined;
+    const figures = deps.rowFigures(id);
+    const now = Date.now();
+    const words = `${stateAge(container, now)} ${duration(now - container.createdAt)}`;
+    const before = known.get(id);
+    if (before && before.container === container && before.figures === figures && before.words === words)
+      return before.view;
+    const view = toRowView(deps, model, container);
+    known.set(id, { container, figures, words, view });
+    return view;
+  };
+}
+
+function toRowView(deps: Deps, model: RowModel, core: unknown): RowView {
+  const { id } = model.row;
+  return {
+    id: `container-${id}`,
+    html: deps.render('fragments/containers/row', model),
+    core,
+    cells: cells.map((cell) => ({ id: `${cell}-${id}`, html: deps.render(`fragments/containers/${cell}`, model) })),
+  };
+}

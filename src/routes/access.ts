@@ -1,0 +1,88 @@
+import type { Config } from '../config.ts';
+import { Problem } from '../errors.ts';
+import type { Can } from '../views/models/context.ts';
+
+/** What somebody may do; `public` asks for nothing. */
+export type Capability = 'public' | 'read' | 'control' | 'images' | 'remove' | 'admin';
+
+/**
+ * The access table: every route by method and path, and the capability that it asks for. A route that is not here does
+ * not let the program start, so that none can be forgotten.
+ */
+const table: Record<string, Capability> = {
+  'GET /healthz': 'public',
+  'GET /readyz': 'public',
+  'GET /assets/:file': 'public',
+  'GET /favicon.ico': 'public',
+  'GET /favicon.svg': 'public',
+
+  'GET /': 'read',
+  'GET /live': 'read',
+  'GET /api/openapi.json': 'read',
+  'POST /preferences': 'read',
+
+  'GET /containers': 'read',
+  'GET /fragments/containers': 'read',
+  'GET /api/containers': 'read',
+  'GET /containers/:id': 'read',
+  'GET /fragments/containers/:id': 'read',
+  'GET /api/containers/:id': 'read',
+  'GET /containers/:id/remove': 'remove',
+  'POST /containers/:id/remove': 'remove',
+  'POST /api/containers/:id/remove': 'remove',
+  'POST /containers/:id/reveal': 'admin',
+  'POST /containers/:id/:action': 'control',
+  'POST /api/containers/:id/:action': 'control',
+
+  'GET /containers/:id/logs': 'read',
+  'GET /fragments/containers/:id/logs': 'read',
+  'GET /api/containers/:id/logs': 'read',
+  'GET /containers/:id/stats': 'read',
+  'GET /fragments/containers/:id/stats': 'read',
+  'GET /api/containers/:id/stats': 'read',
+
+  'GET /projects/:project': 'read',
+  'GET /fragments/projects/:project': 'read',
+  'GET /api/projects/:project': 'read',
+  'POST /projects/:project/:action': 'control',
+  'POST /api/projects/:project/:action': 'control',
+
+  'GET /images': 'read',
+  'GET /fragments/images': 'read',
+  'GET /api/images': 'read',
+  'GET /images/:id': 'read',
+  'GET /fragments/images/:id': 'read',
+  'GET /api/images/:id': 'read',
+  'GET /images/:id/remove': 'images',
+  'POST /images/:id/remove': 'images',
+  'POST /api/images/:id/remove': 'images',
+};
+
+/** The capabilities that change something, which `READ_ONLY` switches off. */
+const changing: ReadonlySet<Capability> = new Set(['control', 'images', 'remove']);
+
+/**
+ * The capability that a route asks for; HEAD is GET.
+ * @throws Error for a route that is not in the table
+ */
+export function capabilityOf(method: string, path: string): Capability {
+  const capability = table[`${method === 'HEAD' ? 'GET' : method} ${path}`];
+  if (!capability) throw new Error(`The route ${method} ${path} is not in the access table.`);
+  return capability;
+}
+
+/**
+ * Lets a request pass or not.
+ * @throws Problem `disabled` where the program only reads
+ */
+export function checkCapability(capability: Capability, config: Config): void {
+  if (config.readOnly && changing.has(capability)) {
+    throw new Problem('disabled', 'Nothing can be changed: READ_ONLY is on.');
+  }
+}
+
+/** What everybody may do under these settings. */
+export function offers(config: Config): Can {
+  const canChange = !config.readOnly;
+  return { control: canChange, remove: canChange, images: canChange, reveal: true };
+}

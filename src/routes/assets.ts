@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+import type { FastifyInstance } from 'fastify';
+import { Problem } from '../errors.ts';
+
+type Asset = { name: string; type: string; plain: Buffer; gzip: Buffer; br: Buffer };
+
+/** Where the pages' style sheet and script are served; the addresses change with their content. */
+export type AssetUrls = { css: string; js: string };
+
+const publicFile = (name: string) => readFileSync(new URL(`../../public/${name}`, import.meta.url));
+
+function htmxFile(name: string): Buffer {
+  const root = dirname(createRequire(import.meta.url).resolve('htmx.org/package.json'));
+  return readFileSync(join(root, 'dist', name));
+}
+
+/** Names an asset by its content and compresses it once. */
+function toAsset(stem: string, extension: string, type: string, plain: Buffer): Asset {
+  const hash = createHash('sha256').update(plain).digest('hex').slice(0, 12);
+  return {
+    name: `${stem}.${hash}.${extension}`,
+    type,
+    plain,
+    gzip: gzipSync(plain, { level: 9 }),
+    br: brotliCompressSync(plain),
+  };
+}
+
+/**
+ * Reads the assets. The scripts are joined to one file: as several deferred ones, htmx at times starts before its
+ * socket extension has registered, and the page then never connects.
+ */
+function readAssets() {
+  const newline = Buffer.from('\n;\n');
+  const scripts = [htmxFile('htmx.min.js'), htmxFile('ext/hx-ws.min.js'), publicFile('app.js')];
+  const script = Buffer.concat(scripts.flatMap((part) => [withoutSourceMap(part), newline]));
+  return {
+    css: toAsset('app', 'css', 'text/css; charset=utf-8', publicFile('app.css')),
+    js: toAsset('app', 'js', 'text/javascript; charset=utf-8', script),
+  };
+}
+
+const withoutSourceMap = (script: Buffer) =>
+  Buffer.from(script.toString().replace(/\n?\/\/# sourceMappingURL=.*\s*$/, ''));
+
+/** Serves the assets under their content's name, for ever cacheable, compressed as the browser accepts it. */
+export function registerAssets(app: FastifyInstance, base: string): AssetUrls {
+  const assets = readAssets();
+  const icon = publicFile('favicon.svg');
+  const byName = new Map(Object.values(assets).map((asset) => [asset.name, asset]));
+
+  app.get<{ Params: { file: string } }>('/assets/:file', { config: { rateLimit: false } }, (request, reply) => {
+    const asset = byName.get(request.params.file);
+    if (!asset) throw new Problem('not_found', 'No such file.');
+    const accepted = request.headers['accept-encoding'] ?? '';
+    const encoding = /\bbr\b/.test(accepted) ? 'br' : /\bgzip\b/.test(accepted) ? 'gzip' : 'plain';
+    if (encoding !== 'plain') reply.header('content-encoding', encoding);
+    return reply
+      .header('cache-control', 'public, max-age=31536000, immutable')
+      .header('vary', 'accept-encoding')
+      .header('cross-origin-resource-policy', 'cross-origin')
+      .type(asset.type)
+      .send(asset[encoding]);
+  });
+
+  for (const path of ['/favicon.svg', '/favicon.ico']) {
+    app.get(path, { config: { rateLimit: false } }, (_request, reply) =>
+      reply.header('cache-control', 'public, max-age=86400').type('image/svg+xml').send(icon),
+    );
+  }
+
+  return { css: `${base}/assets/${assets.css.name}`, js: `${base}/assets/${assets.js.name}` };
+}

@@ -1,0 +1,118 @@
+import type { Static } from 'typebox';
+import type { Container } from '../services/containers.ts';
+import type { EngineContainerDetail } from '../services/docker-types.ts';
+import { statusText } from '../services/status-words.ts';
+import { maskArguments, maskValue, type Piece } from '../views/secrets.ts';
+import type * as schemas from './schemas.ts';
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+/** A container as `/api` tells it; `now` in ms. */
+export function toContainerJson(container: Container, now: number): Static<typeof schemas.Container> {
+  const { id, name, image, imageId, state, health, ports, portsText, project, projectTitle, service, networks } =
+    container;
+  const isUp = state === 'running' || state === 'paused';
+  return {
+    id,
+    name,
+    image,
+    imageId,
+    state,
+    status: statusText(container.words, state, now) || state,
+    health,
+    created: iso(container.createdAt),
+    ...(isUp && container.words.since !== null && { startedAt: iso(container.words.since) }),
+    ports,
+    portsText,
+    project,
+    projectTitle,
+    service,
+    networks,
+  };
+}
+
+const mask = '••••••••';
+const toText = (pieces: readonly Piece[]): string => pieces.map((piece) => (piece.masked ? mask : piece.text)).join('');
+const toArguments = (value: string[] | string | null | undefined): string[] =>
+  maskArguments(typeof value === 'string' ? [value] : (value ?? [])).map(toText);
+
+/** Everything about a container as `/api` tells it, secrets masked. */
+export function toContainerDetailJson(
+  container: Container,
+  inspect: EngineContainerDetail,
+  now: number,
+): Static<typeof schemas.ContainerDetail> {
+  const { State: state, Config: config, HostConfig: host } = inspect;
+  return {
+    ...toContainerJson(container, now),
+    ...(isTime(state?.StartedAt) && { startedAt: state.StartedAt }),
+    ...(isTime(state?.FinishedAt) && { finishedAt: state.FinishedAt }),
+    exitCode: state?.Status === 'exited' || state?.Status === 'dead' ? (state.ExitCode ?? null) : null,
+    oomKilled: state?.OOMKilled ?? false,
+    error: state?.Error ?? '',
+    restartCount: inspect.RestartCount ?? 0,
+    restartPolicy: {
+      name: host?.RestartPolicy?.Name || 'no',
+      maximumRetryCount: host?.RestartPolicy?.MaximumRetryCount ?? 0,
+    },
+    healthcheck: toHealthcheck(inspect),
+    command: toArguments(config?.Cmd),
+    entrypoint: toArguments(config?.Entrypoint),
+    workingDir: config?.WorkingDir ?? '',
+    user: config?.User ?? '',
+    tty: config?.Tty ?? false,
+    privileged: host?.Privileged ?? false,
+    environment: (config?.Env ?? []).map(toVariable),
+    labels: Object.fromEntries(
+      Object.entries(config?.Labels ?? {}).map(([name, value]) => [name, toText(maskValue(name, value))]),
+    ),
+    mounts: toMounts(inspect),
+    networkSettings: toNetworks(inspect),
+    limits: toLimits(inspect),
+  };
+}
+
+/** The engine tells "never" as the year 1. */
+const isTime = (value: string | null | undefined): value is string => !!value && !value.startsWith('0001-');
+
+function toVariable(entry: string) {
+  const [name = '', ...rest] = entry.split('=');
+  return { name, value: toText(maskValue(name, rest.join('='))) };
+}
+
+function toHealthcheck({ State: state }: EngineContainerDetail) {
+  const health = state?.Health;
+  if (!health?.Status || health.Status === 'none') return null;
+  const lastOutput = health.Log?.at(-1)?.Output ?? '';
+  return { status: health.Status, failingStreak: health.FailingStreak ?? 0, lastOutput };
+}
+
+const toMounts = ({ Mounts: mounts }: EngineContainerDetail) =>
+  (mounts ?? []).map((mount) => ({
+    type: mount.Type ?? '',
+    name: mount.Name ?? '',
+    source: mount.Source ?? '',
+    destination: mount.Destination ?? '',
+    readOnly: mount.RW === false,
+  }));
+
+const toNetworks = ({ NetworkSettings: settings }: EngineContainerDetail) =>
+  Object.entries(settings?.Networks ?? {}).map(([name, network]) => ({
+    name,
+    ipAddress: network.IPAddress ?? '',
+    ipv6Address: network.GlobalIPv6Address ?? '',
+    macAddress: network.MacAddress ?? '',
+    gateway: network.Gateway ?? '',
+    aliases: network.Aliases ?? [],
+  }));
+
+function toLimits({ HostConfig: host }: EngineContainerDetail) {
+  const quota = host?.CpuQuota && host.CpuQuota > 0 ? host.CpuQuota / (host.CpuPeriod || 100_000) : null;
+  return {
+    memoryBytes: host?.Memory || null,
+    memoryReservationBytes: host?.MemoryReservation || null,
+    cpus: host?.NanoCpus ? host.NanoCpus / 1e9 : quota,
+    cpuset: host?.CpusetCpus ?? '',
+    pids: host?.PidsLimit && host.PidsLimit > 0 ? host.PidsLimit : null,
+  };
+}

@@ -1,0 +1,243 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
+import type { App } from '../app.ts';
+import type { Deps } from '../deps.ts';
+import { containerListModel } from '../feeds/containers.ts';
+import { morph, remove } from '../feeds/frames.ts';
+import { selectContainers } from '../services/container-list.ts';
+import type { Container } from '../services/containers.ts';
+import { type ContainerAction, checkContainerRef, type RemoveChoices } from '../services/docker.ts';
+import type { EngineContainerDetail } from '../services/docker-types.ts';
+import { chartsModel } from '../views/models/charts.ts';
+import { detailModel, headModel, removeContainerModel } from '../views/models/container.ts';
+import { rowModel } from '../views/models/containers.ts';
+import type { ViewContext } from '../views/models/context.ts';
+import { toContainerDetailJson, toContainerJson } from './container-json.ts';
+import { logPane } from './logs.ts';
+import { isHtmx, requireEngine, resolveContainer, sendFragment, sendPage, viewContext, wayBack } from './pages.ts';
+import * as schemas from './schemas.ts';
+
+const actions = ['start', 'stop', 'restart', 'pause', 'unpause', 'kill'] as const satisfies readonly ContainerAction[];
+const ActionParams = Type.Object({
+  id: Type.String(),
+  action: Type.Union(actions.map((action) => Type.Literal(action))),
+});
+
+/** What was done, as a message says it. */
+const done: Record<ContainerAction, string> = {
+  start: 'started',
+  stop: 'stopped',
+  restart: 'restarted',
+  pause: 'paused',
+  unpause: 'resumed',
+  kill: 'killed',
+  remove: 'removed',
+};
+
+/** Containers: the list, one of them, and what can be done to it. */
+export function registerContainers(app: App, deps: Deps): void {
+  const find = (request: FastifyRequest) =>
+    resolveContainer(deps, (request.params as { id: string }).id, checkContainerRef);
+
+  // ── the list ──
+
+  const listSchema = { schema: { querystring: schemas.ListQuery } };
+
+  app.get('/containers', listSchema, (request, reply) => {
+    const model = containerListModel(deps, request.query, viewContext(request, deps));
+    const body = deps.render('pages/containers', model);
+    const head = { title: 'Containers', nav: 'containers', topics: ['containers'], parameters: request.query } as const;
+    return sendPage(request, reply, deps, head, body);
+  });
+
+  app.get('/fragments/containers', listSchema, (request, reply) => {
+    const model = containerListModel(deps, request.query, viewContext(request, deps));
+    return sendFragment(reply, deps.render('fragments/containers/list', model));
+  });
+
+  app.get(
+    '/api/containers',
+    {
+      schema: {
+        tags: ['containers'],
+        summary: 'Every container, stopped ones too',
+        querystring: schemas.ListQuery,
+        response: { 200: Type.Array(schemas.Container) },
+      },
+    },
+    (request) => {
+      requireEngine(deps);
+      return listed(deps, request.query).map((container) => toContainerJson(container, Date.now()));
+    },
+  );
+
+  // ── one container ──
+
+  app.get('/containers/:id', { schema: { params: schemas.IdParams } }, async (request, reply) => {
+    const container = await find(request);
+    return sendContainerPage(request, reply, deps, container, false);
+  });
+
+  app.post('/containers/:id/reveal', { schema: { params: schemas.IdParams } }, async (request, reply) => {
+    const container = await find(request);
+    if (!isHtmx(request)) return sendContainerPage(request, reply, deps, container, true);
+    const html = await renderDetail(deps, container, viewContext(request, deps), true);
+    return sendFragment(reply, morph('container-detail', html));
+  });
+
+  app.get('/fragments/containers/:id', { schema: { params: schemas.IdParams } }, async (request, reply) => {
+    const container = await find(request);
+    const context = viewContext(request, deps);
+    const head = deps.render('fragments/container/head', headModel(container, context));
+    return sendFragment(reply, head + (await renderDetail(deps, container, context, false)));
+  });
+
+  app.get(
+    '/api/containers/:id',
+    {
+      schema: {
+        tags: ['containers'],
+        summary: 'One container, secrets masked',
+        params: schemas.IdParams,
+        response: { 200: schemas.ContainerDetail },
+      },
+    },
+    async (request) => {
+      const container = await find(request);
+      requireEngine(deps);
+      return toContainerDetailJson(container, await deps.docker.inspectContainer(container.id), Date.now());
+    },
+  );
+
+  // ── what can be done ──
+
+  app.post('/containers/:id/:action', { schema: { params: ActionParams } }, async (request, reply) => {
+    const container = await act(await find(request), request.params.action);
+    return answer(request, reply, container, `${container.name} was ${done[request.params.action]}.`);
+  });
+
+  app.post(
+    '/api/containers/:id/:action',
+    {
+      schema: {
+        tags: ['containers'],
+        summary: 'Start, stop, restart, pause, unpause or kill a container',
+        params: ActionParams,
+        response: { 200: schemas.Container },
+      },
+    },
+    async (request) => toContainerJson(await act(await find(request), request.params.action), Date.now()),
+  );
+
+  app.get('/containers/:id/remove', { schema: { params: schemas.IdParams } }, async (request, reply) => {
+    const container = await find(request);
+    requireEngine(deps);
+    const inspect = await deps.docker.inspectContainer(container.id);
+    const body = deps.render(
+      'pages/remove-container',
+      removeContainerModel({ container, inspect }, viewContext(request, deps)),
+    );
+    return sendPage(request, reply, deps, { title: `Remove ${container.name}`, nav: 'containers', topics: [] }, body);
+  });
+
+  const removeSchema = { params: schemas.IdParams, body: schemas.RemoveBody };
+
+  app.post('/containers/:id/remove', { schema: removeSchema }, async (request, reply) => {
+    const container = await find(request);
+    await act(container, 'remove', toChoices(request.body));
+    const message = `${container.name} was removed.`;
+    if (isHtmx(request)) return sendFragment(reply, remove(`container-${container.id}`) + renderMessage(message));
+    deps.messages.leave(reply, [{ kind: 'status', text: message }]);
+    return reply.redirect(`${deps.config.basePath}/containers`, 303);
+  });
+
+  app.post(
+    '/api/containers/:id/remove',
+    {
+      schema: {
+        tags: ['containers'],
+        summary: 'Remove a container; `force` kills a running one, `volumes` takes its anonymous volumes along',
+        ...removeSchema,
+        response: { 200: schemas.Removed },
+      },
+    },
+    async (request) => {
+      const container = await find(request);
+      await act(container, 'remove', toChoices(request.body));
+      return { id: container.id, removed: true as const };
+    },
+  );
+
+  /** Does it, and waits until the inventory shows it, so that the answer already does. */
+  async function act(container: Container, action: ContainerAction, choices?: RemoveChoices): Promise<Container> {
+    requireEngine(deps);
+    await deps.docker.actOnContainer(container.id, action, container.name, choices);
+    await deps.inventory.refresh([container.id]);
+    return deps.inventory.container(container.id) ?? container;
+  }
+
+  function answer(request: FastifyRequest, reply: FastifyReply, container: Container, text: string) {
+    if (isHtmx(request)) return sendFragment(reply, renderRow(request, container) + renderMessage(text));
+    deps.messages.leave(reply, [{ kind: 'status', text }]);
+    return reply.redirect(wayBack(request, deps, `/containers/${container.id}`), 303);
+  }
+
+  function renderRow(request: FastifyRequest, container: Container): string {
+    const model = rowModel(container, deps.rowFigures(container.id), viewContext(request, deps));
+    return morph(`container-${container.id}`, deps.render('fragments/containers/row', model));
+  }
+
+  function renderMessage(text: string): string {
+    const messages = [{ kind: 'status', text }];
+    return morph('messages', deps.render('fragments/messages', { base: deps.config.basePath, messages }));
+  }
+}
+
+function listed(deps: Deps, query: Parameters<typeof containerListModel>[1]): Container[] {
+  return selectContainers(deps.inventory.containers(), query, deps.rowFigures).groups.flatMap(
+    (group) => group.containers,
+  );
+}
+
+const toChoices = (body: { force?: boolean | string; volumes?: boolean | string } | null): RemoveChoices => ({
+  force: schemas.isTicked(body?.force),
+  volumes: schemas.isTicked(body?.volumes),
+});
+
+/** What a container's detail shows; where the engine is gone, what the inventory knows. */
+async function detailOf(deps: Deps, container: Container, context: ViewContext, reveal: boolean) {
+  const inspect = await inspectIfThere(deps, container.id);
+  const imageTags = deps.inventory.findImage(container.imageId)?.tags ?? [];
+  const revealHref = context.can.reveal ? `${context.base}/containers/${container.id}/reveal` : null;
+  const figures = deps.rowFigures(container.id);
+  return detailModel({ container, inspect, imageTags, figures, reveal, revealHref }, context);
+}
+
+/** The markup of a container's detail. */
+export const renderDetail = async (deps: Deps, container: Container, context: ViewContext, reveal: boolean) =>
+  deps.render('fragments/container/detail', await detailOf(deps, container, context, reveal));
+
+async function inspectIfThere(deps: Deps, id: string): Promise<EngineContainerDetail> {
+  if (deps.inventory.engine().status === 'unreachable') return { Id: id };
+  return deps.docker.inspectContainer(id);
+}
+
+async function sendContainerPage(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  deps: Deps,
+  container: Container,
+  reveal: boolean,
+) {
+  const context = viewContext(request, deps);
+  const stats = await deps.stats.history(container.id, '1h');
+  const body = deps.render('pages/container', {
+    head: headModel(container, context),
+    detail: await detailOf(deps, container, context, reveal),
+    charts: chartsModel(stats, '1h', context.now, context),
+    logs: await logPane(deps, container, context),
+  });
+  // With secrets shown, the page stays as it is: a push would mask them again.
+  const topics = reveal ? [] : [`container:${container.id}`, `stats:${container.id}`];
+  return sendPage(request, reply, deps, { title: container.name, nav: 'containers', topics }, body);
+}

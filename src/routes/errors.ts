@@ -1,0 +1,95 @@
+import { STATUS_CODES } from 'node:http';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { App } from '../app.ts';
+import type { Deps } from '../deps.ts';
+import { type ErrorCode, isProblem, Problem } from '../errors.ts';
+import { partial } from '../feeds/frames.ts';
+import { isHtmx, sendFragment, sendPage } from './pages.ts';
+
+/** What the framework calls its own refusals, in our words. */
+const frameworkProblems: Record<string, readonly [ErrorCode, string]> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The body is too large: at most 64 KiB.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'The body must be a form or JSON.'],
+  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid', 'The body says that it is JSON and is empty.'],
+  FST_ERR_CTP_INVALID_JSON_BODY: ['invalid', 'The body is not JSON.'],
+  FST_ERR_BAD_URL: ['invalid', 'The address is not encoded correctly.'],
+  FST_ERR_MAX_PARAM_LENGTH: ['invalid', 'id: at most 255 characters.'],
+};
+
+/** Whatever was thrown, as something that can be told; what nobody foresaw tells no more than that. */
+export function toProblem(error: unknown): Problem {
+  if (isProblem(error)) return error;
+  const { code = '', validation, validationContext, statusCode = 500, message } = error as Partial<FastifyError>;
+  if (validation?.[0]) return new Problem('invalid', describeField(validation[0], validationContext));
+  const known = frameworkProblems[code];
+  if (known) return new Problem(...known);
+  if (statusCode >= 400 && statusCode < 500 && message) return new Problem('invalid', message);
+  return new Problem(
+    'internal',
+    'Something went wrong here. The log of this program tells more under this request id.',
+  );
+}
+
+type Validation = NonNullable<FastifyError['validation']>[number];
+
+/** Names the field and what is allowed: `sort: must be one of "name", "-name"…`. */
+function describeField(fault: Validation, context = 'request'): string {
+  const missing = (fault.params as { missingProperty?: string }).missingProperty;
+  const field = missing ?? (fault.instancePath.replace(/^\//, '').replaceAll('/', '.') || context);
+  return `${field}: ${fault.message ?? 'is not allowed'}.`;
+}
+
+/** How an error is answered where no route was found to answer it. */
+export type ErrorSender = { send: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => unknown };
+
+/** Tells every refusal and failure in the form that was asked for, with the request id that the log has. */
+export function registerErrors(app: App, deps: Deps): ErrorSender['send'] {
+  const prefix = deps.config.basePath;
+
+  function isBelow(request: FastifyRequest, part: string): boolean {
+    return request.url.startsWith(`${prefix}/${part}/`);
+  }
+
+  function send(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+    const problem = toProblem(error);
+    if (problem.status >= 500) request.log.warn({ err: error, code: problem.code }, problem.message);
+    reply.code(problem.status);
+    if (isBelow(request, 'api')) return sendJson(problem, request, reply);
+    if (isBelow(request, 'fragments') || isHtmx(request)) return sendMessages(problem, request, reply, deps);
+    return sendErrorPage(problem, request, reply, deps);
+  }
+
+  app.setErrorHandler((error, request, reply) => send(error, request, reply));
+  app.setNotFoundHandler((request, reply) => send(new Problem('not_found', 'There is no such page.'), request, reply));
+  return send;
+}
+
+function sendJson(problem: Problem, request: FastifyRequest, reply: FastifyReply) {
+  const { code, status, message, engineMessage } = problem;
+  const body = {
+    type: 'about:blank',
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    detail: message,
+    code,
+    requestId: request.id,
+    ...(engineMessage && { engineMessage }),
+  };
+  return reply.type('application/problem+json').serializer(JSON.stringify).send(body);
+}
+
+function sendMessages(problem: Problem, request: FastifyRequest, reply: FastifyReply, deps: Deps) {
+  const messages = [toMessage(problem)];
+  const html = deps.render('fragments/messages', { base: deps.config.basePath, messages, requestId: request.id });
+  return sendFragment(reply, isHtmx(request) ? partial('#messages', 'outerMorph', html) : html);
+}
+
+const toMessage = (problem: Problem) =>
+  ({ kind: 'error', text: problem.message, engineMessage: problem.engineMessage }) as const;
+
+function sendErrorPage(problem: Problem, request: FastifyRequest, reply: FastifyReply, deps: Deps) {
+  const title = STATUS_CODES[problem.status] ?? 'Error';
+  const { status, message: detail, engineMessage = null } = problem;
+  const data = { base: deps.config.basePath, problem: { status, title, detail, engineMessage, requestId: request.id } };
+  return sendPage(request, reply, deps, { title, nav: '', topics: [] }, deps.render('pages/error', data));
+}

@@ -1,0 +1,54 @@
+import type { FastifyRequest } from 'fastify';
+import { type Config, isLoopback } from '../config.ts';
+import { Problem } from '../errors.ts';
+
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * Refuses a `Host` that is not this server's: a name rebound by DNS to this address would else make any web page an
+ * insider. Bound to loopback, only loopback names are this server's.
+ * @throws Problem `misdirected`
+ */
+export function checkHost(request: FastifyRequest, config: Config): void {
+  const host = (request.headers.host ?? '').toLowerCase();
+  const name = host.replace(/:\d+$/, '');
+  if (config.allowedHosts.length > 0) {
+    if (config.allowedHosts.includes(host) || config.allowedHosts.includes(name)) return;
+  } else if (!isLoopback(config.host) || isLoopback(name)) return;
+  throw new Problem(
+    'misdirected',
+    'This server does not answer to that host name. ALLOWED_HOSTS names those that it does.',
+  );
+}
+
+/**
+ * Refuses a change that another site's page sends. Browsers say where a request comes from; what says nothing is no
+ * browser, and has no cookies to be abused.
+ * @throws Problem `forbidden`
+ */
+export function checkSite(request: FastifyRequest): void {
+  if (safeMethods.has(request.method)) return;
+  const site = request.headers['sec-fetch-site'];
+  const isOwn = site === undefined ? isSameOrigin(request) : site === 'same-origin' || site === 'none';
+  if (!isOwn) throw new Problem('forbidden', 'Changes are accepted from pages of this server only.');
+}
+
+/**
+ * Refuses a socket that another site's page opens.
+ * @throws Problem `forbidden`
+ */
+export function checkSocketOrigin(request: FastifyRequest): void {
+  if (!isSameOrigin(request)) throw new Problem('forbidden', 'Sockets are accepted from pages of this server only.');
+}
+
+/** Whether the `Origin` is this server's, or absent. The scheme is left out: a proxy may have ended TLS. */
+function isSameOrigin(request: FastifyRequest): boolean {
+  const origin = request.headers.origin;
+  if (origin === undefined) return true;
+  return URL.canParse(origin) && new URL(origin).host === withoutDefaultPort(origin, request.host.toLowerCase());
+}
+
+/** `Origin` leaves a default port out, `Host` may hold it. */
+function withoutDefaultPort(origin: string, host: string): string {
+  return host.replace(origin.startsWith('https:') ? /:443$/ : /:80$/, '');
+}

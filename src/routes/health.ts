@@ -1,0 +1,22 @@
+import type { App, Services } from '../app.ts';
+
+/** Alive, and ready: the engine and the database answer. Neither is limited nor logged. */
+export function registerHealth(app: App, { inventory, database }: Services): void {
+  const quiet = { config: { rateLimit: false as const }, logLevel: 'warn' as const };
+
+  app.get('/healthz', quiet, async () => ({ status: 'ok' }));
+
+  app.get('/readyz', quiet, async (_request, reply) => {
+    const engine = inventory.engine();
+    const isDatabaseThere = await database.check().then(
+      () => true,
+      () => false,
+    );
+    const isReady = engine.status === 'connected' && isDatabaseThere;
+    return reply.code(isReady ? 200 : 503).send({
+      status: isReady ? 'ready' : 'not ready',
+      engine: engine.status,
+      database: isDatabaseThere ? 'connected' : 'unreachable',
+    });
+  });
+}

@@ -1,0 +1,162 @@
+import type { FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import type { App } from '../app.ts';
+import type { Deps } from '../deps.ts';
+import { Problem } from '../errors.ts';
+import { morph, remove } from '../feeds/frames.ts';
+import { imagesModel } from '../feeds/images.ts';
+import { checkImageRef } from '../services/docker.ts';
+import type { EngineHistoryItem } from '../services/docker-types.ts';
+import { selectImages, type UsedImage } from '../services/image-list.ts';
+import { bareId, imageUsers, toImage } from '../services/images.ts';
+import { imageDetailModel, removeImageModel } from '../views/models/image.ts';
+import { isHtmx, requireEngine, sendFragment, sendPage, viewContext } from './pages.ts';
+import * as schemas from './schemas.ts';
+
+/** Images: the list, one of them, and its removal. */
+export function registerImages(app: App, deps: Deps): void {
+  const { docker, inventory } = deps;
+  const params = schemas.IdParams;
+
+  app.get('/images', { schema: { querystring: schemas.ImageQuery } }, (request, reply) => {
+    const body = deps.render('pages/images', imagesModel(deps, request.query, viewContext(request, deps)));
+    const head = { title: 'Images', nav: 'images', topics: ['images'], parameters: request.query } as const;
+    return sendPage(request, reply, deps, head, body);
+  });
+
+  app.get('/fragments/images', { schema: { querystring: schemas.ImageQuery } }, (request, reply) =>
+    sendFragment(
+      reply,
+      deps.render('fragments/images/list', imagesModel(deps, request.query, viewContext(request, deps))),
+    ),
+  );
+
+  app.get(
+    '/api/images',
+    {
+      schema: {
+        tags: ['images'],
+        summary: 'Every image but intermediate layers',
+        querystring: schemas.ImageQuery,
+        response: { 200: Type.Array(schemas.Image) },
+      },
+    },
+    (request) => {
+      requireEngine(deps);
+      return selectImages(inventory.images(), inventory.containers(), request.query).images.map(toImageJson);
+    },
+  );
+
+  app.get('/images/:id', { schema: { params } }, async (request, reply) => {
+    const model = await detail(request);
+    const title = model.image.title;
+    const body = deps.render('pages/image', model);
+    return sendPage(request, reply, deps, { title, nav: 'images', topics: [] }, body);
+  });
+
+  app.get('/fragments/images/:id', { schema: { params } }, async (request, reply) =>
+    sendFragment(reply, deps.render('fragments/image/detail', await detail(request))),
+  );
+
+  app.get(
+    '/api/images/:id',
+    {
+      schema: {
+        tags: ['images'],
+        summary: 'One image with its layers',
+        params,
+        response: { 200: schemas.ImageDetail },
+      },
+    },
+    async (request) => {
+      const { image, inspect, layers } = await find(request);
+      return {
+        ...toImageJson(image),
+        architecture: inspect.Architecture ?? '',
+        os: inspect.Os ?? '',
+        layers: layers.map(toLayerJson),
+      };
+    },
+  );
+
+  app.get('/images/:id/remove', { schema: { params } }, async (request, reply) => {
+    const { image } = await find(request);
+    const body = deps.render('pages/remove-image', removeImageModel(image, viewContext(request, deps)));
+    return sendPage(request, reply, deps, { title: 'Remove image', nav: 'images', topics: [] }, body);
+  });
+
+  const removal = { params, body: schemas.RemoveImageBody };
+
+  app.post('/images/:id/remove', { schema: removal }, async (request, reply) => {
+    const text = `Image ${await removeImage(request)} was removed.`;
+    if (!isHtmx(request)) {
+      deps.messages.leave(reply, [{ kind: 'status', text }]);
+      return reply.redirect(`${deps.config.basePath}/images`, 303);
+    }
+    const hex = bareId(request.params.id);
+    const messages = deps.render('fragments/messages', {
+      base: deps.config.basePath,
+      messages: [{ kind: 'status', text }],
+    });
+    return sendFragment(
+      reply,
+      (/^[0-9a-f]{64}$/.test(hex) ? remove(`image-${hex}`) : '') + morph('messages', messages),
+    );
+  });
+
+  app.post(
+    '/api/images/:id/remove',
+    {
+      schema: {
+        tags: ['images'],
+        summary: 'Remove a tag, or an image with its last tag; `force` removes all its tags',
+        ...removal,
+        response: { 200: schemas.Removed },
+      },
+    },
+    async (request) => {
+      await removeImage(request);
+      return { id: request.params.id, removed: true as const };
+    },
+  );
+
+  /** Removes what the address names, a tag or an image, and tells what it was. */
+  async function removeImage(request: FastifyRequest): Promise<string> {
+    const ref = checkImageRef((request.params as { id: string }).id);
+    requireEngine(deps);
+    const known = inventory.findImage(ref);
+    const isId = known !== undefined && bareId(known.id).startsWith(bareId(ref));
+    const name = isId ? (known.tags[0] ?? bareId(known.id).slice(0, 12)) : ref;
+    const { force } = (request.body as Static<typeof schemas.RemoveImageBody>) ?? {};
+    await docker.removeImage(isId ? known.id : ref, schemas.isTicked(force), name);
+    await inventory.refreshImages();
+    return name;
+  }
+
+  async function find(request: FastifyRequest) {
+    const ref = checkImageRef((request.params as { id: string }).id);
+    requireEngine(deps);
+    const known = inventory.findImage(ref);
+    const id = known?.id ?? ref;
+    const [inspect, layers] = await Promise.all([docker.inspectImage(id, ref), docker.imageHistory(id, ref)]);
+    if (typeof inspect.Id !== 'string') throw new Problem('not_found', `Image ${ref} not found`);
+    const base = known ?? toImage({ ...inspect, ParentId: inspect.Parent, Labels: inspect.Config?.Labels });
+    const image: UsedImage = { ...base, containers: imageUsers(base, inventory.containers()) };
+    return { image, inspect, layers };
+  }
+
+  const detail = async (request: FastifyRequest) => imageDetailModel(await find(request), viewContext(request, deps));
+}
+
+function toImageJson(image: UsedImage): Static<typeof schemas.Image> {
+  const { createdAt, ...rest } = image;
+  return { ...rest, created: new Date(createdAt).toISOString() };
+}
+
+const toLayerJson = (layer: EngineHistoryItem) => ({
+  id: layer.Id ?? '',
+  created: new Date((layer.Created ?? 0) * 1000).toISOString(),
+  createdBy: layer.CreatedBy ?? '',
+  size: layer.Size ?? 0,
+  comment: layer.Comment ?? '',
+});

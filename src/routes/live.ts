@@ -1,0 +1,186 @@
+import type { FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import { Value } from 'typebox/value';
+import type { WebSocket } from 'ws';
+import type { App } from '../app.ts';
+import type { Deps } from '../deps.ts';
+import { Problem } from '../errors.ts';
+import { openContainer } from '../feeds/container.ts';
+import { createRowViews, openContainerList, type RowViews } from '../feeds/containers.ts';
+import { openEngine } from '../feeds/engine.ts';
+import { openImageList } from '../feeds/images.ts';
+import { createBatchRenderer, openLog } from '../feeds/logs.ts';
+import { openStats } from '../feeds/stats.ts';
+import { checkContainerRef } from '../services/docker.ts';
+import type { Connection, Live, Subscription } from '../services/live.ts';
+import type { ViewContext } from '../views/models/context.ts';
+import { renderDetail } from './containers.ts';
+import { checkSocketOrigin } from './guards.ts';
+import { resolveContainer, viewContext } from './pages.ts';
+import * as schemas from './schemas.ts';
+import { renderCharts } from './stats.ts';
+
+const maxTopics = 8;
+const maxSockets = 2_000;
+const maxHosts = 16;
+const heartbeatMs = 30_000;
+const closeGraceMs = 1_000;
+
+const LiveQuery = Type.Object({
+  topic: Type.Union(
+    [Type.String({ maxLength: 300 }), Type.Array(Type.String({ maxLength: 300 }), { maxItems: maxTopics })],
+    {
+      default: [],
+    },
+  ),
+});
+
+/** Who asks, and with what: everything that a topic is opened with. */
+type Asked = { request: FastifyRequest; context: () => ViewContext; name: string };
+type Topic = (asked: Asked) => Subscription | Promise<Subscription>;
+
+/** The live socket: topics in its address, HTML in its frames. */
+export function registerLive(app: App, deps: Deps): void {
+  const rowsByHost = new Map<string, RowViews>();
+  const renderBatch = createBatchRenderer(deps.render);
+
+  function rowsFor(host: string): RowViews {
+    const known = rowsByHost.get(host);
+    if (known) return known;
+    const rows = createRowViews(deps);
+    // Who comes under ever new names gets rows that nobody shares, and none are kept.
+    if (rowsByHost.size < maxHosts) rowsByHost.set(host, rows);
+    return rows;
+  }
+
+  function listTopic({ context }: Asked, query: Static<typeof schemas.ListQuery>, label: string): Subscription {
+    const { host } = context();
+    return {
+      key: JSON.stringify([label, query, host]),
+      open: openContainerList(deps, rowsFor(host), { query, host }, context),
+    };
+  }
+
+  const topics: Record<string, Topic> = {
+    containers: (asked) => listTopic(asked, parse(schemas.ListQuery, asked.request.query), 'containers'),
+
+    project: (asked) => listTopic(asked, { q: '', state: '', project: asked.name, sort: '' }, 'project'),
+
+    images: ({ request, context }) => {
+      const query = parse(schemas.ImageQuery, request.query);
+      return { key: JSON.stringify(['images', query]), open: openImageList(deps, query, context) };
+    },
+
+    container: async ({ name, context }) => {
+      const { id } = await resolveContainer(deps, name, checkContainerRef);
+      const { host } = context();
+      const render = (container: Parameters<typeof renderDetail>[1]) => renderDetail(deps, container, context(), false);
+      return { key: JSON.stringify(['container', id, host]), open: openContainer(deps, id, context, render) };
+    },
+
+    stats: async ({ name, context }) => {
+      const { id } = await resolveContainer(deps, name, checkContainerRef);
+      return { key: `stats:${id}`, open: openStats(deps, id, () => renderCharts(deps, id, '1h', context())) };
+    },
+
+    logs: async ({ name, request }) => {
+      const { id } = await resolveContainer(deps, name, checkContainerRef);
+      const { tail, since, q, stream } = parse(schemas.LogQuery, request.query);
+      const wanted = {
+        tail,
+        since: since || undefined,
+        q: q || undefined,
+        stream: stream === 'stdout' || stream === 'stderr' ? stream : undefined,
+      } as const;
+      return { key: null, open: openLog(deps, renderBatch, id, wanted) };
+    },
+  };
+
+  async function subscribe(text: string, request: FastifyRequest): Promise<Subscription> {
+    const [kind = '', ...rest] = text.split(':');
+    const name = rest.join(':');
+    const topic = Object.hasOwn(topics, kind) ? topics[kind] : undefined;
+    const takesName = kind !== 'containers' && kind !== 'images';
+    if (!topic || takesName === (name === '')) {
+      throw new Problem(
+        'invalid',
+        `topic: must be one of containers, images, container:<id>, project:<name>, stats:<id>, logs:<id>.`,
+      );
+    }
+    const host = request.hostname;
+    const asked = { request, name, context: () => viewContext({ hostname: host }, deps) };
+    return topic(asked);
+  }
+
+  const subscriptions = new WeakMap<FastifyRequest, Subscription[]>();
+
+  app.get(
+    '/live',
+    {
+      websocket: true,
+      schema: { querystring: LiveQuery },
+      preHandler: async (request) => {
+        checkSocketOrigin(request);
+        if (!request.ws) throw new Problem('invalid', 'This address is a WebSocket.');
+        if (deps.live.figures().connections >= maxSockets) throw new Problem('rate_limited', 'Too many open sockets.');
+        const wanted = [(request.query as Static<typeof LiveQuery>).topic].flat();
+        const opened = await Promise.all(wanted.map((topic) => subscribe(topic, request)));
+        subscriptions.set(request, [{ key: 'engine', open: openEngine(deps) }, ...opened]);
+      },
+    },
+    (socket, request) => {
+      const leave = deps.live.join(toConnection(socket), subscriptions.get(request) ?? []);
+      const stop = keepAlive(socket);
+      socket.on('close', () => {
+        stop();
+        leave();
+      });
+    },
+  );
+}
+
+/**
+ * Reads parameters by a schema, defaults filled in.
+ * @throws Problem `invalid` that names the first wrong one
+ */
+function parse<T extends Type.TSchema>(schema: T, query: unknown): Static<T> {
+  const value = Value.Default(schema, Value.Convert(schema, Value.Clone(query)));
+  const fault = Value.Errors(schema, value)[0];
+  if (!fault) return value as Static<T>;
+  throw new Problem('invalid', `${fault.instancePath.replace(/^\//, '') || 'parameters'}: ${fault.message}.`);
+}
+
+function toConnection(socket: WebSocket): Connection {
+  return {
+    send: (frame) => socket.send(frame),
+    buffered: () => socket.bufferedAmount,
+    close(code, reason) {
+      socket.close(code, reason);
+      // A frozen browser never answers the closing handshake.
+      setTimeout(() => socket.terminate(), closeGraceMs).unref();
+    },
+  };
+}
+
+/** Ends a socket whose far end has gone without a word. Returns how to stop looking. */
+function keepAlive(socket: WebSocket): () => void {
+  let isAlive = true;
+  socket.on('pong', () => {
+    isAlive = true;
+  });
+  const timer = setInterval(() => {
+    if (!isAlive) return socket.terminate();
+    isAlive = false;
+    socket.ping();
+  }, heartbeatMs);
+  return () => clearInterval(timer);
+}
+
+/** Closes every socket with 1012, so that browsers come back by themselves, and waits for them 1 s at most. */
+export async function drainSockets(app: App, live: Live): Promise<void> {
+  live.close();
+  const { clients } = app.websocketServer;
+  const closed = [...clients].map((client) => new Promise((resolve) => client.once('close', resolve)));
+  await Promise.race([Promise.all(closed), new Promise((resolve) => setTimeout(resolve, closeGraceMs).unref())]);
+  for (const client of clients) client.terminate();
+}

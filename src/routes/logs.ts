@@ -1,0 +1,135 @@
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import type { App } from '../app.ts';
+import type { Deps } from '../deps.ts';
+import { isProblem } from '../errors.ts';
+import type { Container } from '../services/containers.ts';
+import { checkContainerRef } from '../services/docker.ts';
+import type { LogLine, LogPage, LogQuery } from '../services/logs.ts';
+import type { ViewContext } from '../views/models/context.ts';
+import { type LogViewerModel, logViewerModel } from '../views/models/logs.ts';
+import { liveUrl, requireEngine, resolveContainer, sendFragment, sendPage, viewContext } from './pages.ts';
+import * as schemas from './schemas.ts';
+
+type Query = Static<typeof schemas.LogQuery>;
+
+const paneTail = 100;
+
+/** The log of one container: a viewer, and one JSON object or plain text a line for scripts. */
+export function registerLogs(app: App, deps: Deps): void {
+  const schema = { params: schemas.IdParams, querystring: schemas.LogQuery };
+  const find = (request: FastifyRequest) =>
+    resolveContainer(deps, (request.params as { id: string }).id, checkContainerRef);
+
+  app.get('/containers/:id/logs', { schema }, async (request, reply) => {
+    const container = await find(request);
+    const model = await viewer(deps, container, request.query, viewContext(request, deps), false);
+    const head = { title: `Logs of ${container.name}`, nav: 'containers', topics: [] } as const;
+    return sendPage(request, reply, deps, head, deps.render('pages/logs', model));
+  });
+
+  app.get('/fragments/containers/:id/logs', { schema }, async (request, reply) => {
+    const model = await viewer(deps, await find(request), request.query, viewContext(request, deps), false);
+    return sendFragment(reply, deps.render('fragments/logs/viewer', model));
+  });
+
+  app.get(
+    '/api/containers/:id/logs',
+    {
+      schema: {
+        tags: ['containers'],
+        summary: 'The log, one JSON object a line, or plain text for `Accept: text/plain`; `follow=1` goes on',
+        ...schema,
+      },
+    },
+    async (request, reply) => {
+      const container = await find(request);
+      requireEngine(deps);
+      return sendLines(request, reply, container, request.query);
+    },
+  );
+
+  /** Streams lines at the reader's pace; the engine's stream ends with the reader. */
+  async function sendLines(request: FastifyRequest, reply: FastifyReply, container: Container, query: Query) {
+    const reading = new AbortController();
+    reply.raw.once('close', () => reading.abort());
+    const follow = query.follow === '1' || query.follow === 'true';
+    const lines = deps.logs.lines(container.id, { ...toQuery(query), follow }, reading.signal);
+    const isText = /text\/plain/.test(request.headers.accept ?? '');
+    const toText = isText ? (line: LogLine) => `${line.text}\n` : (line: LogLine) => `${JSON.stringify(line)}\n`;
+    // What the engine refuses is told before the first line, as every other error.
+    const first = await lines.next();
+    const body = Readable.from(texts(first, lines, toText), { objectMode: false });
+    return reply.type(isText ? 'text/plain; charset=utf-8' : 'application/x-ndjson').send(body);
+  }
+}
+
+async function* texts(
+  first: IteratorResult<LogLine>,
+  rest: AsyncGenerator<LogLine>,
+  toText: (line: LogLine) => string,
+): AsyncGenerator<string> {
+  try {
+    if (first.done) return;
+    yield toText(first.value);
+    for await (const line of rest) yield toText(line);
+  } finally {
+    await rest.return(undefined);
+  }
+}
+
+/** The service's words for the parameters; an empty field is none. */
+function toQuery(query: Query): LogQuery {
+  return {
+    tail: query.tail,
+    since: query.since || undefined,
+    until: query.until || undefined,
+    q: query.q || undefined,
+    stream: query.stream === 'stdout' || query.stream === 'stderr' ? query.stream : undefined,
+  };
+}
+
+/** The log within a container's page: the newest lines. */
+export function logPane(deps: Deps, container: Container, context: ViewContext): Promise<LogViewerModel> {
+  const query = { tail: paneTail, since: '', until: '', q: '', stream: '', follow: '' };
+  return viewer(deps, container, query, context, true);
+}
+
+/** A viewer with the lines there are, and the address of the socket that goes on right behind the last of them. */
+async function viewer(deps: Deps, container: Container, query: Query, context: ViewContext, pane: boolean) {
+  const { lines, cut, problem } = await readPage(deps, container, query);
+  const { tail, q, stream } = query;
+  const since = lines.at(-1)?.cursor ?? query.since;
+  const live = query.until
+    ? null
+    : liveUrl(context.base, [`logs:${container.id}`], { tail: String(tail), q, stream, since });
+  const href = `${context.base}/containers/${container.id}/logs`;
+  const model = logViewerModel(
+    {
+      title: container.name,
+      href,
+      backHref: `${context.base}/containers/${container.id}`,
+      live,
+      entries: lines,
+      query: { q, stream, tail: String(tail), since: query.since, until: query.until },
+      cut,
+      pane,
+    },
+    context,
+  );
+  if (problem) model.logs.placeholder = problem;
+  return model;
+}
+
+/** The lines there are; a log that can't be read is told in the viewer and leaves the page whole. */
+async function readPage(deps: Deps, container: Container, query: Query): Promise<LogPage & { problem: string }> {
+  const reading = AbortSignal.timeout(10_000);
+  try {
+    requireEngine(deps);
+    return { ...(await deps.logs.read(container.id, toQuery(query), reading)), problem: '' };
+  } catch (error) {
+    if (isProblem(error, 'invalid')) throw error;
+    return { lines: [], cut: false, problem: isProblem(error) ? error.message : 'The log could not be read in time.' };
+  }
+}

@@ -1,0 +1,115 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Deps } from '../deps.ts';
+import { Problem } from '../errors.ts';
+import type { Container } from '../services/containers.ts';
+import type { Message, ViewContext } from '../views/models/context.ts';
+import { engineModel } from '../views/models/engine.ts';
+import { offers } from './access.ts';
+
+/** What a page is called, where it stands in the navigation, and the topics (with their parameters) that keep it true. */
+export type PageHead = {
+  title: string;
+  nav: 'containers' | 'images' | '';
+  topics: readonly string[];
+  parameters?: Record<string, string>;
+};
+
+const themes = ['system', 'light', 'dark'] as const;
+const densities = ['dense', 'roomy'] as const;
+
+/** How somebody wants pages to look, as their cookies say. */
+export function preferencesOf(request: FastifyRequest) {
+  const theme = themes.find((theme) => theme === request.cookies?.theme) ?? 'system';
+  const density = densities.find((density) => density === request.cookies?.density) ?? 'dense';
+  return { theme, density };
+}
+
+/** What every fragment is told: now (ms), the host name that ports are reached under, the base path, what is offered. */
+export function viewContext(request: Pick<FastifyRequest, 'hostname'>, { config }: Deps): ViewContext {
+  return { now: Date.now(), host: request.hostname, base: config.basePath, can: offers(config) };
+}
+
+/** Everything around a page's body. */
+function shell(request: FastifyRequest, deps: Deps, head: PageHead, messages: Message[]) {
+  const { config, inventory, docker, assets } = deps;
+  return {
+    ...head,
+    ...preferencesOf(request),
+    base: config.basePath,
+    demo: config.demo,
+    readOnly: config.readOnly,
+    live: liveUrl(config.basePath, head.topics, head.parameters),
+    engine: engineModel(inventory.engine(), docker.addressText),
+    assets,
+    messages,
+  };
+}
+
+/** The address of the socket that keeps views true; every page at least follows the engine's state. */
+export function liveUrl(base: string, topics: readonly string[], parameters: Record<string, string> = {}): string {
+  const search = new URLSearchParams(topics.map((topic): [string, string] => ['topic', topic]));
+  for (const [name, value] of Object.entries(parameters)) if (value !== '') search.set(name, value);
+  return `${base}/live?${search}`;
+}
+
+/** Answers with a page: its body's template inside the layout. */
+export function sendPage(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  deps: Deps,
+  head: PageHead,
+  body: string,
+  messages: Message[] = [],
+) {
+  const shown = [...deps.messages.take(request, reply), ...messages];
+  return reply.type('text/html; charset=utf-8').view('layouts/page', { ...shell(request, deps, head, shown), body });
+}
+
+/** Answers with a fragment. */
+export const sendFragment = (reply: FastifyReply, html: string) => reply.type('text/html; charset=utf-8').send(html);
+
+/** Whether htmx asks: it wants the changed fragment and not a redirect. */
+export const isHtmx = (request: FastifyRequest): boolean => request.headers['hx-request'] === 'true';
+
+/**
+ * The way back for a plain form: the page it was on, if that is one of ours.
+ * Only path and query are taken over, so that it leads nowhere else.
+ */
+export function wayBack(request: FastifyRequest, deps: Deps, fallback: string): string {
+  const referer = request.headers.referer;
+  if (referer === undefined || !URL.canParse(referer)) return deps.config.basePath + fallback;
+  const url = new URL(referer);
+  const isOurs =
+    url.host === request.host && url.pathname.startsWith(`${deps.config.basePath}/`) && !url.pathname.startsWith('//');
+  return isOurs ? url.pathname + url.search : deps.config.basePath + fallback;
+}
+
+/**
+ * The container that an address names. One that is not known yet is asked of the engine: its event may be on the way.
+ * @throws Problem `invalid`, `not_found`, or the engine's
+ */
+export async function resolveContainer(deps: Deps, ref: string, check: (ref: string) => string): Promise<Container> {
+  const { inventory, docker } = deps;
+  const known = inventory.findContainer(check(ref));
+  if (known) return known;
+  requireEngine(deps);
+  const { Id } = await docker.inspectContainer(ref);
+  await inventory.refresh([Id]);
+  const found = inventory.container(Id);
+  if (!found) throw new Problem('not_found', `Container ${ref} not found`);
+  return found;
+}
+
+/**
+ * Lets a request pass that can't be answered without the engine.
+ * @throws Problem `engine_unreachable`
+ */
+export function requireEngine({ inventory, docker }: Deps): void {
+  const engine = inventory.engine();
+  if (engine.status === 'unreachable') {
+    throw new Problem(
+      'engine_unreachable',
+      engine.detail || `Cannot connect to the Docker daemon at ${docker.addressText}.`,
+    );
+  }
+}

@@ -1,0 +1,218 @@
+import { Type } from 'typebox';
+import { containerSorts, stateFilters } from '../services/container-list.ts';
+import { imageSorts } from '../services/image-list.ts';
+
+/** The shapes of the JSON under `/api`: they validate, they serialize, and the OpenAPI document is made of them. */
+const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const time = Type.String({ format: 'date-time', description: 'RFC 3339' });
+const bytes = Type.Number({ description: 'bytes' });
+
+export const Problem = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String(),
+    code: Type.String(),
+    requestId: Type.String(),
+    engineMessage: Type.Optional(Type.String()),
+  },
+  { $id: 'Problem' },
+);
+
+export const Port = Type.Object({
+  hostIp: Type.String(),
+  hostPort: nullable(Type.Integer()),
+  containerPort: Type.Integer(),
+  protocol: Type.String(),
+});
+
+const containerFields = {
+  id: Type.String(),
+  name: Type.String(),
+  image: Type.String(),
+  imageId: Type.String(),
+  state: Type.String(),
+  status: Type.String(),
+  health: nullable(Type.String()),
+  created: time,
+  startedAt: Type.Optional(time),
+  ports: Type.Array(Port),
+  portsText: Type.String(),
+  project: nullable(Type.String()),
+  projectTitle: Type.String(),
+  service: nullable(Type.String()),
+  networks: Type.Array(Type.String()),
+};
+
+export const Container = Type.Object(containerFields);
+
+const named = Type.Object({ name: Type.String(), value: Type.String() });
+
+export const ContainerDetail = Type.Object({
+  ...containerFields,
+  exitCode: nullable(Type.Integer()),
+  oomKilled: Type.Boolean(),
+  error: Type.String(),
+  finishedAt: Type.Optional(time),
+  restartCount: Type.Integer(),
+  restartPolicy: Type.Object({ name: Type.String(), maximumRetryCount: Type.Integer() }),
+  healthcheck: nullable(
+    Type.Object({ status: Type.String(), failingStreak: Type.Integer(), lastOutput: Type.String() }),
+  ),
+  command: Type.Array(Type.String()),
+  entrypoint: Type.Array(Type.String()),
+  workingDir: Type.String(),
+  user: Type.String(),
+  tty: Type.Boolean(),
+  privileged: Type.Boolean(),
+  environment: Type.Array(named, { description: 'secrets are masked' }),
+  labels: Type.Record(Type.String(), Type.String()),
+  mounts: Type.Array(
+    Type.Object({
+      type: Type.String(),
+      name: Type.String(),
+      source: Type.String(),
+      destination: Type.String(),
+      readOnly: Type.Boolean(),
+    }),
+  ),
+  networkSettings: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      ipAddress: Type.String(),
+      ipv6Address: Type.String(),
+      macAddress: Type.String(),
+      gateway: Type.String(),
+      aliases: Type.Array(Type.String()),
+    }),
+  ),
+  limits: Type.Object({
+    memoryBytes: nullable(bytes),
+    memoryReservationBytes: nullable(bytes),
+    cpus: nullable(Type.Number({ description: 'cores' })),
+    cpuset: Type.String(),
+    pids: nullable(Type.Integer()),
+  }),
+});
+
+const imageFields = {
+  id: Type.String(),
+  tags: Type.Array(Type.String()),
+  size: bytes,
+  created: time,
+  repoDigests: Type.Array(Type.String()),
+  parentId: Type.String(),
+  labels: Type.Record(Type.String(), Type.String()),
+  containers: Type.Array(Type.Object({ id: Type.String(), name: Type.String(), state: Type.String() })),
+  dangling: Type.Boolean(),
+};
+
+export const Image = Type.Object(imageFields);
+
+export const ImageDetail = Type.Object({
+  ...imageFields,
+  architecture: Type.String(),
+  os: Type.String(),
+  layers: Type.Array(
+    Type.Object({ id: Type.String(), created: time, createdBy: Type.String(), size: bytes, comment: Type.String() }),
+  ),
+});
+
+export const Stats = Type.Object({
+  id: Type.String(),
+  range: Type.String(),
+  stepSeconds: Type.Number(),
+  samples: Type.Array(
+    Type.Object({
+      at: time,
+      cpuPercent: nullable(Type.Number({ description: '100 is one core' })),
+      cpuPercentMax: nullable(Type.Number()),
+      memoryBytes: nullable(bytes),
+      memoryBytesMax: nullable(bytes),
+      memoryLimitBytes: nullable(bytes),
+      networkRxBytes: nullable(bytes),
+      networkTxBytes: nullable(bytes),
+      blockReadBytes: nullable(bytes),
+      blockWriteBytes: nullable(bytes),
+      pids: nullable(Type.Number()),
+    }),
+  ),
+});
+
+export const ActionResult = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  ok: Type.Boolean(),
+  detail: Type.String(),
+});
+
+export const Project = Type.Object({
+  name: Type.String(),
+  title: Type.String(),
+  running: Type.Integer(),
+  total: Type.Integer(),
+  containers: Type.Array(Container),
+});
+
+export const ProjectResult = Type.Object({
+  project: Type.String(),
+  action: Type.String(),
+  results: Type.Array(ActionResult),
+});
+
+export const Removed = Type.Object({ id: Type.String(), removed: Type.Literal(true) });
+
+// A form may send a field empty where nothing was chosen.
+const choice = (values: readonly string[]) =>
+  Type.Union([Type.Literal(''), ...values.map((value) => Type.Literal(value))]);
+
+export const IdParams = Type.Object({ id: Type.String() });
+export const ProjectParams = Type.Object({ project: Type.String({ minLength: 1, maxLength: 255 }) });
+
+export const ListQuery = Type.Object({
+  q: Type.String({ maxLength: 200, default: '' }),
+  state: Type.Unsafe<string>({ ...choice(stateFilters), default: '' }),
+  project: Type.String({ maxLength: 255, default: '' }),
+  sort: Type.Unsafe<string>({ ...choice(containerSorts.flatMap((sort) => [sort, `-${sort}`])), default: '' }),
+});
+
+export const ImageQuery = Type.Object({
+  q: Type.String({ maxLength: 200, default: '' }),
+  sort: Type.Unsafe<string>({ ...choice(imageSorts.flatMap((sort) => [sort, `-${sort}`])), default: '' }),
+  dangling: Type.Unsafe<string>({ ...choice(['true', 'false', '1', '0']), default: '' }),
+});
+
+// A checkbox that is ticked sends "on" or "1"; JSON sends true.
+const checkbox = Type.Optional(
+  Type.Union([
+    Type.Boolean(),
+    Type.Literal('true'),
+    Type.Literal('false'),
+    Type.Literal('on'),
+    Type.Literal('1'),
+    Type.Literal('0'),
+    Type.Literal(''),
+  ]),
+);
+
+export const RemoveBody = Type.Union([Type.Object({ force: checkbox, volumes: checkbox }), Type.Null()]);
+
+export const RemoveImageBody = Type.Union([Type.Object({ force: checkbox }), Type.Null()]);
+
+/** Whether a checkbox, or its JSON, says yes. */
+export const isTicked = (value: boolean | string | undefined): boolean =>
+  value === true || value === 'true' || value === 'on' || value === '1';
+
+export const StatsQuery = Type.Object({
+  range: Type.Unsafe<'1h' | '24h' | '7d' | '30d'>({ ...choice(['1h', '24h', '7d', '30d']), default: '1h' }),
+});
+
+export const LogQuery = Type.Object({
+  tail: Type.Integer({ minimum: 0, maximum: 5000, default: 100 }),
+  since: Type.String({ maxLength: 64, default: '' }),
+  until: Type.String({ maxLength: 64, default: '' }),
+  q: Type.String({ maxLength: 200, default: '' }),
+  stream: Type.Unsafe<string>({ ...choice(['stdout', 'stderr']), default: '' }),
+  follow: Type.Unsafe<string>({ ...choice(['1', 'true', '0', 'false']), default: '' }),
+});
