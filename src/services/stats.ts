@@ -45,7 +45,7 @@ type Tracked = {
   recent: number[];
 };
 
-type TickListener = (ids: ReadonlySet<string>) => void;
+type TickListener = (ids: readonly string[]) => void;
 
 const ringSize = 60;
 const beatMs = 1_000;
@@ -184,10 +184,10 @@ export function createStats(options: StatsOptions) {
     batch = [];
     timers.get('flush')?.();
     written = written.then(() => store.write(samples)).catch(onWriteFailure);
-    if (!closing.signal.aborted) tell(new Set(samples.map(({ id }) => id)));
+    if (!closing.signal.aborted) tell([...new Set(samples.map(({ id }) => id))]);
   }
 
-  function tell(ids: ReadonlySet<string>): void {
+  function tell(ids: readonly string[]): void {
     for (const listener of listeners) {
       try {
         listener(ids);
