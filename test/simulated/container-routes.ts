@@ -1,7 +1,7 @@
 import { parseTime } from './clock.ts';
+import { hasProcess, isUp, notRunning, type SimulatedContainer } from './container.ts';
 import type { CreateBody } from './container-spec.ts';
 import { toInspection, toShown, toSummary } from './container-views.ts';
-import { isUp, notRunning, type SimulatedContainer } from './containers.ts';
 import { EngineError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { type Filters, hasLabel, matchesAll, matchesAny, matchesPattern, parseFilters } from './filters.ts';
@@ -197,7 +197,7 @@ function logs(world: World, container: SimulatedContainer, exchange: Exchange): 
     stdout,
     stderr,
     isRaw,
-    follow: exchange.isSet('follow') && isUp(container) && container.state !== 'restarting',
+    follow: exchange.isSet('follow') && hasProcess(container),
     timestamps: exchange.isSet('timestamps'),
     tail: toTail(query.get('tail')),
     since: parseTime(query.get('since')),
@@ -217,7 +217,7 @@ async function stats(world: World, container: SimulatedContainer, exchange: Exch
 }
 
 function top(world: World, container: SimulatedContainer, exchange: Exchange): void {
-  if (container.state !== 'running' && container.state !== 'paused') throw notRunning(container);
+  if (!hasProcess(container)) throw notRunning(container);
   world.containers.tell(container, 'top');
   const command = (container.body.Cmd ?? []).join(' ');
   exchange.json(200, {

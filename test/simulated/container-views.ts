@@ -1,7 +1,6 @@
 import { humanDuration, nowNanos, toMillis, toRfc3339 } from './clock.ts';
+import { type Endpoint, type HealthProbe, isUp, type ListState, type SimulatedContainer } from './container.ts';
 import type { Mount } from './container-spec.ts';
-import type { Endpoint, HealthProbe, ListState, SimulatedContainer } from './containers.ts';
-import { isUp } from './containers.ts';
 import type { Flavour } from './flavours.ts';
 import type { PublishedPort } from './ports.ts';
 

@@ -4,23 +4,32 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import type { SimulatedContainer } from './container.ts';
 import type { ContainerSpec, HealthStatus } from './container-spec.ts';
-import type { SimulatedContainer } from './containers.ts';
-import { EngineError } from './errors.ts';
+import {
+  type FirehoseOptions,
+  type RestartOptions,
+  type SimulatedEngineOptions,
+  type StormOptions,
+  toHost,
+  toWorldOptions,
+} from './engine-options.ts';
 import type { EventInput } from './events.ts';
 import { createExchange } from './exchange.ts';
 import { createFaults, type Faults, type Verdict } from './faults.ts';
-import { type EngineVersion, type Flavour, flavours } from './flavours.ts';
+import { flavours } from './flavours.ts';
 import type { ImageSpec, Removal, SimulatedImage } from './images.ts';
 import type { LineOptions } from './logs.ts';
 import { createRequestLog, type RecordedRequest, type StreamKind } from './requests.ts';
 import { route } from './routes.ts';
 import { createSocketServer } from './socket-server.ts';
 import type { UsageSource } from './stats.ts';
-import { createWorld, type World } from './world.ts';
+import { readTarget, refuseVersion, setHeaders, toRecord } from './targets.ts';
+import { createWorld } from './world.ts';
 
+export type { SimulatedContainer } from './container.ts';
 export type { Behaviour, ContainerSpec, ContainerState, HealthStatus } from './container-spec.ts';
-export type { SimulatedContainer } from './containers.ts';
+export type { FirehoseOptions, RestartOptions, SimulatedEngineOptions, StormOptions } from './engine-options.ts';
 export type { EventInput } from './events.ts';
 export type { Fault, FaultMatch, Faults } from './faults.ts';
 export type { EngineVersion } from './flavours.ts';
@@ -28,64 +37,6 @@ export type { ImageSpec, Layer, SimulatedImage } from './images.ts';
 export type { LineOptions } from './logs.ts';
 export type { RecordedRequest, StreamKind } from './requests.ts';
 export type { Usage, UsageSource } from './stats.ts';
-
-/** How the simulated engine shall be; every setting has a default. */
-export interface SimulatedEngineOptions {
-  /** Default a fresh path in the system's temporary folder. */
-  readonly socketPath?: string;
-  /** Default `28`. */
-  readonly version?: EngineVersion;
-  /** Default 1. */
-  readonly cgroup?: 1 | 2;
-  /** Processors and memory of the host; default 2 and 24 GiB. */
-  readonly cpus?: number;
-  readonly memoryBytes?: number;
-  /** How long the list shows the old state after a death, a pause or an unpause; default 0. */
-  readonly staleListMs?: number;
-  /** How long a restart policy waits; default 100. */
-  readonly restartDelayMs?: number;
-  /** Memory for each container's log; default 4 MiB. Older records go without a sign. */
-  readonly maxLogBytes?: number;
-  /** How many events `since` can still reach; default 256, as in real engines. */
-  readonly eventHistory?: number;
-  /** The beat of streamed stats; default 1000, Podman 5000. */
-  readonly statsIntervalMs?: number;
-  /** Between two messages of a pull; default 0. */
-  readonly pullStepMs?: number;
-  /** Requests with an older `/v1.NN` get 400; default the version's own. */
-  readonly minApiVersion?: string;
-  /** How many requests are remembered; default 10,000. */
-  readonly maxRequests?: number;
-  /** Do not keep the process alive; default false. */
-  readonly isUnreferenced?: boolean;
-  /** The host's name in `/info`. */
-  readonly name?: string;
-}
-
-/** What to do when the daemon is restarted. */
-export interface RestartOptions {
-  /** How long connections are refused; default 0. */
-  readonly downMs?: number;
-  /** How long it then accepts without a word, as real daemons do while they stop old containers; default 0. */
-  readonly silentMs?: number;
-  /** `running` is live-restore; `exited` leaves 137, and restart policies run what they may. Default `running`. */
-  readonly containers?: 'running' | 'exited';
-}
-
-/** A storm of events. */
-export interface StormOptions {
-  readonly count: number;
-  /** Default as fast as it goes. */
-  readonly perSecond?: number;
-  /** The nth event; default volumes that come and go. */
-  readonly make?: (n: number) => EventInput;
-}
-
-/** A flood of log lines. */
-export interface FirehoseOptions extends Pick<LineOptions, 'stream'> {
-  /** The nth line; default a numbered one of about 100 bytes. */
-  readonly make?: (n: number) => string;
-}
 
 /** The running engine and everything a test can do to it. */
 export type SimulatedEngine = Awaited<ReturnType<typeof createSimulatedEngine>>;
@@ -136,9 +87,8 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
   const find = (reference: string) => world.containers.get(reference);
 
   /** A container that is gone is still known by its full id. */
-  const findId = (reference: string) => engineHas(reference)?.id;
-  const engineHas = (reference: string) =>
-    [...world.containers.all()].find(({ id, name }) => id.startsWith(reference) || name === reference);
+  const idOf = (reference: string) =>
+    [...world.containers.all()].find(({ id, name }) => id.startsWith(reference) || name === reference)?.id ?? reference;
 
   /** Stops listening until `listen()`; the path stays and refuses, unless `keepsPath` is false. */
   async function refuse({ keepsPath = true, dropsConnections = true } = {}): Promise<void> {
@@ -158,7 +108,7 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
     silence?.remove();
   }
 
-  /** Writes many lines, as fast as the slowest follower reads them: none is lost to it. */
+  /** Writes many lines, as fast as the slowest follower reads them: none is lost to it while lines stay below 1 KB. */
   async function firehose(
     reference: string,
     lines: number,
@@ -229,7 +179,7 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
     requests: requests.all as readonly RecordedRequest[],
     /** Answers that go on right now, of one kind, about one container when it is named. */
     openStreams(kind?: StreamKind, reference?: string): RecordedRequest[] {
-      const id = reference === undefined ? null : (findId(reference) ?? reference);
+      const id = reference === undefined ? null : idOf(reference);
       return requests
         .open()
         .filter((request) => request.kind !== null && (kind === undefined || request.kind === kind))
@@ -290,72 +240,6 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
 const FLOOD_BATCH = 500;
 const FLOOD_LAG = 2000;
 const STORM_BATCH = 200;
-
-function toHost(options: SimulatedEngineOptions, flavour: Flavour): World['host'] {
-  const { cgroup = 1, cpus = 2, memoryBytes = 25_276_514_304 } = options;
-  return { flavour, cgroup, cpus, memoryBytes };
-}
-
-function toWorldOptions(options: SimulatedEngineOptions, flavour: Flavour): World['options'] {
-  return {
-    staleListMs: options.staleListMs ?? 0,
-    restartDelayMs: options.restartDelayMs ?? 100,
-    maxLogBytes: options.maxLogBytes ?? 4 * 1024 * 1024,
-    eventHistory: options.eventHistory ?? 256,
-    statsIntervalMs: options.statsIntervalMs ?? flavour.statsIntervalMs,
-    pullStepMs: options.pullStepMs ?? 0,
-    minApiVersion: options.minApiVersion ?? flavour.minApiVersion,
-    name: options.name ?? 'simulated',
-  };
-}
-
-interface Target {
-  readonly path: string;
-  readonly query: URLSearchParams;
-  readonly apiVersion: string | null;
-}
-
-function readTarget(request: IncomingMessage): Target {
-  const [rawPath = '/', search = ''] = (request.url ?? '/').split('?', 2);
-  const versioned = /^\/v(\d+\.\d+)(\/.*)$/.exec(rawPath);
-  const query = new URLSearchParams(search);
-  return { path: decode(versioned?.[2] ?? rawPath), query, apiVersion: versioned?.[1] ?? null };
-}
-
-function decode(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path;
-  }
-}
-
-function toRecord(method: string, { path, query, apiVersion }: Target): RecordedRequest {
-  const at = performance.now();
-  const rest = { closedAt: null, status: null, kind: null, containerId: null, stream: null };
-  return { method, path, query: Object.fromEntries(query), apiVersion, at, ...rest };
-}
-
-function setHeaders(response: ServerResponse, flavour: Flavour): void {
-  response.setHeader('Api-Version', flavour.apiVersion);
-  response.setHeader('Docker-Experimental', 'false');
-  response.setHeader('Ostype', 'linux');
-  response.setHeader('Server', flavour.server);
-}
-
-/** Podman takes any version. */
-function refuseVersion(asked: string | null, { flavour, options }: World): EngineError | null {
-  if (asked === null || flavour.isPodman) return null;
-  const minor = (version: string) => Number(version.split('.')[1]);
-  if (minor(asked) < minor(options.minApiVersion)) {
-    const advice = 'please upgrade your client to a newer version';
-    const text = `client version ${asked} is too old. Minimum supported API version is ${options.minApiVersion}, ${advice}`;
-    return new EngineError(400, text);
-  }
-  if (minor(asked) <= minor(flavour.apiVersion)) return null;
-  const text = `client version ${asked} is too new. Maximum supported API version is ${flavour.apiVersion}`;
-  return new EngineError(400, text);
-}
 
 function toFloodLine(n: number): string {
   return `line ${n} ${'.'.repeat(88)}`;

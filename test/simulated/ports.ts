@@ -1,5 +1,5 @@
+import type { SimulatedContainer } from './container.ts';
 import type { PortBinding } from './container-spec.ts';
-import type { SimulatedContainer } from './containers.ts';
 import type { Flavour } from './flavours.ts';
 
 /** A port as it is bound on the host. */

@@ -1,4 +1,4 @@
-import type { SimulatedContainer } from './containers.ts';
+import { hasProcess, type SimulatedContainer } from './container.ts';
 import { type Sample, type StatsHost, toStatsDocument, toStoppedStats } from './stats.ts';
 import type { EngineStream } from './streams.ts';
 
@@ -42,7 +42,7 @@ export function createStatsCollector(host: StatsHost, intervalMs: number) {
 
   /** One document: at once, at the next beat, or over two of them so that it has a `precpu_stats`. */
   async function readOnce(container: SimulatedContainer, isOneShot: boolean): Promise<Record<string, unknown>> {
-    if (container.state !== 'running' && container.state !== 'paused') return toStoppedStats(container, host);
+    if (!hasProcess(container)) return toStoppedStats(container, host);
     const isImmediate = host.flavour.isPodman || (isOneShot && !host.flavour.oneShotWaits);
     if (!isImmediate) await nextTick();
     const sample = container.stats.sample(host.cpus);
@@ -56,10 +56,9 @@ export function createStatsCollector(host: StatsHost, intervalMs: number) {
     let previous: Sample | null = null;
     const send = () => {
       const sample = container.stats.sample(host.cpus);
-      const isStopped = container.state !== 'running' && container.state !== 'paused';
-      const document = isStopped
-        ? toStoppedStats(container, host)
-        : toStatsDocument(container, host, sample, previous, false);
+      const document = hasProcess(container)
+        ? toStatsDocument(container, host, sample, previous, false)
+        : toStoppedStats(container, host);
       previous = sample;
       if (output.pendingBytes < 1_000_000) output.push(`${JSON.stringify(document)}\n`);
     };

@@ -1,5 +1,5 @@
 import { nowNanos, toMillis, toRfc3339, ZERO_TIME } from './clock.ts';
-import type { SimulatedContainer } from './containers.ts';
+import type { SimulatedContainer } from './container.ts';
 import type { Flavour } from './flavours.ts';
 
 /** What a container uses; network and block figures are totals since it started. */

@@ -1,6 +1,6 @@
 import { nowNanos, toRfc3339 } from './clock.ts';
+import { isUp } from './container.ts';
 import type { Containers } from './containers.ts';
-import { isUp } from './containers.ts';
 import type { Flavour } from './flavours.ts';
 import type { StatsHost } from './stats.ts';
 
