@@ -256,7 +256,7 @@ function media(): ContainerSpec[] {
 
 /** Without Compose's labels: their names alone tell the project. */
 function legacy(): ContainerSpec[] {
-  const since = { created: ago(200 * DAY), startedAt: ago(21 * DAY) };
+  const since = { created: ago(18 * DAY), startedAt: ago(15 * DAY) };
   return [
     { name: 'blog_web_1', image: 'nginx:alpine', command: ['nginx'], ports: ['8081:80'], ...since },
     { name: 'blog_cache_1', image: 'redis:8-alpine', command: ['redis-server'], ...since },
