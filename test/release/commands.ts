@@ -21,8 +21,14 @@ for (const major of ['20', '24']) {
 
     for (const script of ['start', 'demo']) {
       await t.test(`npm run ${script} serves`, async (t) => {
-        const child = spawn('npm', ['run', script], { cwd: clone, env, stdio: ['ignore', 'pipe', 'inherit'] });
-        t.teardown(() => child.kill('SIGKILL'));
+        // A process group of its own, so that nothing of it outlives a failed test.
+        const child = spawn('npm', ['run', script], {
+          cwd: clone,
+          env,
+          detached: true,
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
+        t.teardown(() => endGroup(child.pid ?? 0));
         const url = await urlFrom(child);
         t.equal((await fetch(new URL('/healthz', url))).status, 200, 'it answers, with or without an engine');
         const before = performance.now();
@@ -36,6 +42,15 @@ for (const major of ['20', '24']) {
       t.match(await typed('npm', ['test', '--', 'test/engine.test.ts'], clone, env), /\n[1-9]\d* passed, 0 failed$/);
     });
   });
+}
+
+/** Ends what is left of a process group, if anything. */
+function endGroup(pid: number): void {
+  try {
+    if (pid > 1) process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 /** The environment of a machine that has this Node and nothing of the project's; no engine answers there. */
@@ -57,7 +72,7 @@ async function environmentWithNode(major: string, folder: string): Promise<NodeJ
 /** The address in the line that says the program is ready; throws when the program ends first or takes over a minute. */
 async function urlFrom(child: ChildProcessByStdio<null, Readable, null>): Promise<string> {
   const said: string[] = [];
-  const timer = setTimeout(() => child.kill('SIGKILL'), readyMs);
+  const timer = setTimeout(() => endGroup(child.pid ?? 0), readyMs);
   try {
     for await (const line of createInterface({ input: child.stdout })) {
       said.push(line);
