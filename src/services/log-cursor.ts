@@ -36,7 +36,7 @@ export function cursorDate(cursor: string): string {
   return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${cursor.slice(10, 19)}Z`;
 }
 
-/** A cursor's time as the engine reads it (`seconds.nanoseconds`), earlier by some milliseconds where asked. */
+/** A cursor's time as the engine reads it (`seconds.nanoseconds`), earlier by some milliseconds where asked, never before 1970. */
 export function toEngineTime(cursor: string, earlierMs = 0): string {
   const time = BigInt(cursorTime(cursor)) - BigInt(earlierMs) * 1_000_000n;
   const digits = String(time > 0n ? time : 0n).padStart(10, '0');
@@ -66,11 +66,12 @@ export function parseLogTime(field: 'since' | 'until', text: string): LogTime {
  * Creates the numbering of one stream: gives each line's cursor from its time, in the order the lines come.
  * A line whose time lies before that of an earlier line (both outputs are stamped before they are written, and clocks
  * are set back) takes the earlier line's time and the next ordinal, so that cursors only ever grow.
+ * `firstOrdinal` is how many lines of the first line's time lie before it.
  */
-export function createNumbering(): (at: string) => string {
+export function createNumbering(firstOrdinal = 0): (at: string) => string {
   let latest = '';
   let time = '';
-  let ordinal = 0;
+  let ordinal = firstOrdinal;
   let second = '';
   let secondDigits = '';
 
@@ -88,8 +89,8 @@ export function createNumbering(): (at: string) => string {
   return (at) => {
     if (at > latest) {
       const next = toTime(at);
+      if (latest !== '') ordinal = next === time ? ordinal + 1 : 0;
       latest = at;
-      ordinal = next === time ? ordinal + 1 : 0;
       time = next;
     } else ordinal += 1;
     return `${time}.${ordinal}`;

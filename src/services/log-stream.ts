@@ -23,6 +23,7 @@ type Tank = { bytes: Buffer; length: number; cut: number; lastByte: number };
 const newline = 0x0a;
 const carriageReturn = 0x0d;
 const space = 0x20;
+const zone = 0x5a;
 const headerBytes = 8;
 /** The engine's copier hands on a line in pieces of this size. */
 const pieceBytes = 16 * 1024;
@@ -140,17 +141,24 @@ export function createLogReader(take: TakeLine) {
     let from = 0;
     while (from < chunk.length) {
       const stop = chunk.indexOf(newline, from);
-      if (stop < 0) {
-        splitRaw(keep(chunk, from, chunk.length));
-        return;
-      }
-      if (tank && tank.length > 0) {
-        const kept = keep(chunk, from, stop);
-        rawLine(kept.bytes, 0, kept.length, kept.cut);
-        empty(kept);
-      } else rawLine(chunk, from, stop, 0);
+      if (stop >= 0 && !(tank && tank.length > 0)) rawLine(chunk, from, stop, 0);
+      else keepRaw(chunk, from, stop < 0 ? chunk.length : stop, stop >= 0);
+      if (stop < 0) return;
       from = stop + 1;
     }
+  }
+
+  /** Keeps the bytes of an unfinished line, handing on its whole pieces, so that a long line does not fill the tank. */
+  function keepRaw(chunk: Buffer, start: number, end: number, isEnd: boolean): void {
+    let kept = keep(chunk, start, Math.min(end, start + pieceBytes));
+    for (let at = start + pieceBytes; at < end; at += pieceBytes) {
+      splitRaw(kept);
+      kept = keep(chunk, at, Math.min(end, at + pieceBytes));
+    }
+    if (isEnd) {
+      rawLine(kept.bytes, 0, kept.length, kept.cut);
+      empty(kept);
+    } else splitRaw(kept);
   }
 
   function rawLine(bytes: Buffer, start: number, end: number, cut: number): void {
@@ -165,7 +173,6 @@ export function createLogReader(take: TakeLine) {
     readPiece('stdout', bytes, from, end, true, cut);
   }
 
-  /** Hands on the whole pieces of an unfinished raw line, so that a long line does not fill the tank. */
   function splitRaw(kept: Tank): void {
     for (;;) {
       const border = findBorder(kept.bytes, 0, kept.length);
@@ -197,10 +204,11 @@ export function createLogReader(take: TakeLine) {
       return;
     }
     partial ??= openPartial(stream, at);
+    const isLast = isLastPiece(partial, end - textStart + cut, stampLength);
     append(partial, bytes, textStart, end, cut);
     partial.lastStamp = at;
     partial.exact = stampLength === stampBytes;
-    if (ended) finish(stream);
+    if (ended || isLast) finish(stream);
   }
 
   function openPartial(stream: LogStreamName, at: string): Unfinished {
@@ -268,6 +276,11 @@ function isContinued(partial: Unfinished, at: string, stampLength: number): bool
   return partial.lastBytes >= pieceBytes || partial.lastStamp === at || !partial.exact || stampLength === 0;
 }
 
+/** Docker's `local` driver forgets the newline of a line over 16 KiB; its last piece is told by its size. */
+function isLastPiece(partial: Unfinished, bytes: number, stampLength: number): boolean {
+  return partial.lastBytes >= pieceBytes && bytes < pieceBytes && stampLength === stampBytes;
+}
+
 function append(partial: Unfinished, bytes: Buffer, start: number, end: number, cut: number): void {
   let from = start;
   // A progress bar redraws itself without a newline for hours: only what follows its last return is shown.
@@ -291,18 +304,22 @@ function empty(tank: Tank): void {
 }
 
 /**
- * Where the next piece of a raw line begins, or -1. A TTY's log has no frames, so the engine's own timestamp stands
- * in the middle of a line at each 16 KiB. Bytes that are not UTF-8 grow when the engine stores them, which moves the
- * border: then only the same timestamp, down to the nanosecond, tells it.
+ * Where the next piece of a raw line begins, or -1. A TTY's log has no frames, so the engine's own timestamps stand in
+ * the middle of a line: at each 16 KiB, and where a process ended or the engine itself forgot the newline. A time that
+ * the process printed is earlier than the engine's for that line, the engine's next is the same or later.
  */
 function findBorder(bytes: Buffer, start: number, end: number): number {
-  const border = start + stampBytes + pieceBytes;
-  if (end < border + stampBytes || !isExactStamp(bytes, start, end)) return -1;
-  // A character split by the border is at most three broken bytes on either side, each stored as three.
-  for (let at = border; at <= border + 12; at += 1) if (isExactStamp(bytes, at, end)) return at;
-  const same = bytes.subarray(border, end).indexOf(bytes.subarray(start, start + stampBytes));
-  return same < 0 ? -1 : border + same;
+  if (!isExactStamp(bytes, start, end)) return -1;
+  const line = bytes.subarray(start, end);
+  for (let at = line.indexOf(zone, 2 * stampBytes - 2); at >= 0; at = line.indexOf(zone, at + 1)) {
+    const border = start + at - (stampBytes - 2);
+    if (isExactStamp(bytes, border, end) && isSameOrLater(bytes, border, start)) return border;
+  }
+  return -1;
 }
+
+const isSameOrLater = (bytes: Buffer, stamp: number, other: number) =>
+  bytes.compare(bytes, other, other + stampBytes, stamp, stamp + stampBytes) >= 0;
 
 function isExactStamp(bytes: Buffer, start: number, end: number): boolean {
   if (end - start < stampBytes || bytes[start + stampBytes - 1] !== space) return false;

@@ -63,6 +63,7 @@ const maxRingText = 1_000_000;
 const maxPageText = 4_000_000;
 const maxBatchLines = 500;
 const sharedTail = 100;
+const nearTail = 1_000;
 /** Both outputs are stamped before they are written, so the log is out of order by some milliseconds. */
 const disorderMs = 100;
 /** A stream that was open so long was whole: the next failure is a new one. */
@@ -188,40 +189,98 @@ export function createLogs(docker: LogEngine, options: LogOptions = {}) {
 function createSource(docker: LogEngine) {
   let count = 0;
 
+  /** The chunks of one engine stream, which ends with the signal, with its reader, or by itself. */
+  async function* chunks(id: string, request: LogRequest, signal: AbortSignal, onOpen: () => void) {
+    const answer = await docker.containerLogs(id, request, signal);
+    count += 1;
+    try {
+      addAbortSignal(signal, answer);
+      onOpen();
+      yield* answer as AsyncIterable<Buffer>;
+    } catch (error) {
+      throw signal.aborted ? signal.reason : toProblem(error);
+    } finally {
+      count -= 1;
+      discard(answer);
+    }
+  }
+
   function open(id: string, request: LogRequest, signal: AbortSignal, onOpen: () => void = () => {}) {
     let batch: LogLine[] = [];
-    const number = createNumbering();
+    let number: ((at: string) => string) | undefined;
+    let uncertainTime: string | undefined;
     const reader = createLogReader((at, stream, text) => {
-      batch.push({ at, cursor: number(at), stream, text, container: id });
+      batch.push({ at, cursor: '', stream, text, container: id });
     });
 
-    /** What was read up to an error comes before the error. */
-    function* take(step: () => void): Generator<LogLine[]> {
-      try {
-        step();
-      } finally {
-        const taken = batch;
-        batch = [];
-        if (taken.length > 0) yield taken;
-      }
+    async function* run(): AsyncGenerator<LogLine[]> {
+      for await (const chunk of chunks(id, request, signal, onOpen)) yield* take(() => reader.push(chunk), false);
+      yield* take(reader.end, true);
     }
 
-    async function* run(): AsyncGenerator<LogLine[]> {
-      const answer = await docker.containerLogs(id, request, signal);
-      count += 1;
+    /** What was read up to an error comes before the error. */
+    async function* take(step: () => void, isLast: boolean): AsyncGenerator<LogLine[]> {
+      let fault: { error: unknown } | undefined;
       try {
-        addAbortSignal(signal, answer);
-        onOpen();
-        for await (const chunk of answer as AsyncIterable<Buffer>) yield* take(() => reader.push(chunk));
-        yield* take(reader.end);
+        step();
       } catch (error) {
-        throw signal.aborted ? signal.reason : toProblem(error);
-      } finally {
-        count -= 1;
-        discard(answer);
+        fault = { error };
       }
+      if (batch.length > 0) number ??= await begin(isLast || fault !== undefined);
+      if (number && batch.length > 0) yield numbered(number);
+      if (fault) throw fault.error;
     }
-    return { lines: run(), pieces: reader.pieces };
+
+    function numbered(next: (at: string) => string): LogLine[] {
+      const lines = batch;
+      batch = [];
+      for (const line of lines) line.cursor = next(line.at);
+      return lines;
+    }
+
+    /**
+     * The numbering of this stream. Where several lines of one time stand first, a tail may have cut their group, and
+     * the log is asked for the whole of it; nothing yet where it is not clear whether the rest is still to come.
+     */
+    async function begin(isLast: boolean): Promise<typeof number> {
+      const at = batch[0]?.at ?? '';
+      const isGroup = batch[1]?.at === at || request.tail === 1;
+      if (!request.tail) return createNumbering();
+      if (!isGroup) uncertainTime = cursorTime(createNumbering()(at));
+      const isCut = reader.pieces() >= request.tail;
+      if (!isGroup || (isLast && !isCut)) return createNumbering();
+      const end = batch.findIndex((line) => line.at !== at);
+      const before = await countBefore(id, at, end < 0 ? batch.length : end, signal);
+      return end < 0 && !isCut && before > 0 ? undefined : createNumbering(before);
+    }
+
+    return {
+      lines: run(),
+      /** How many messages of the engine were read, as its `tail` counts them. */
+      pieces: reader.pieces,
+      /** The time of the first line where nobody knows how many lines of the same time lie before it. */
+      uncertainTime: () => uncertainTime,
+    };
+  }
+
+  /** How many lines of a time lie before the last `known` ones; the end of the log is asked first, as that is quick. */
+  async function countBefore(id: string, at: string, known: number, signal: AbortSignal): Promise<number> {
+    const cursor = createNumbering()(at);
+    const since = toEngineTime(cursor);
+    const near = await countAt(id, at, { follow: false, tail: nearTail, since }, signal);
+    if (near.lines >= known && near.pieces < nearTail) return near.lines - known;
+    const all = await countAt(id, at, { follow: false, since, until: toEngineTime(cursor, -1) }, signal);
+    return Math.max(0, all.lines - known);
+  }
+
+  async function countAt(id: string, at: string, request: LogRequest, signal: AbortSignal) {
+    let lines = 0;
+    const reader = createLogReader((lineAt) => {
+      if (lineAt === at) lines += 1;
+    });
+    for await (const chunk of chunks(id, request, signal, () => {})) reader.push(chunk);
+    reader.end();
+    return { lines, pieces: reader.pieces() };
   }
 
   return { open, count: () => count };
@@ -251,7 +310,7 @@ function createFollower(
   const viewers = new Set<Viewer>();
   const ended = new AbortController();
   let last: string | undefined;
-  let firstTime: string | undefined;
+  let uncertainTime: string | undefined;
   let wasOpen = false;
   let state: { name: LogState; reason: Problem | undefined } | undefined;
   let wake: (() => void) | undefined;
@@ -292,7 +351,10 @@ function createFollower(
         wasOpen = true;
         tell('following');
       });
-      for await (const lines of opened.lines) receive(after === undefined ? lines : afterCursor(lines, after));
+      for await (const lines of opened.lines) {
+        if (last === undefined) uncertainTime = opened.uncertainTime();
+        receive(after === undefined ? lines : afterCursor(lines, after));
+      }
     } finally {
       ended.signal.removeEventListener('abort', stop);
     }
@@ -307,7 +369,6 @@ function createFollower(
   function receive(lines: LogLine[]): void {
     const newest = lines.at(-1);
     if (!newest || ended.signal.aborted) return;
-    firstTime ??= cursorTime(lines[0]?.cursor ?? newest.cursor);
     last = newest.cursor;
     for (const viewer of viewers) {
       if (viewer.isWaiting()) decide(viewer, [], lines[0]);
@@ -339,6 +400,7 @@ function createFollower(
   }
 
   function reachesBackTo(cursor: string, head: LogLine | undefined): boolean {
+    if (cursorTime(cursor) === uncertainTime) return false;
     const oldest = ring.lastDropped()?.cursor ?? head?.cursor;
     return oldest !== undefined && compareCursors(oldest, cursor) <= 0;
   }
@@ -350,9 +412,9 @@ function createFollower(
     try {
       const page = await read(id, since === undefined ? { tail, stream, q } : { since, stream, q }, ended.signal);
       const isGap = since !== undefined && page.cut;
-      viewer.fill(page.lines, firstTime, isGap ? { since: cursorDate(since) } : undefined);
+      viewer.fill(page.lines, uncertainTime, isGap ? { since: cursorDate(since) } : undefined);
     } catch {
-      viewer.fill([], firstTime, since === undefined ? undefined : { since: cursorDate(since) });
+      viewer.fill([], uncertainTime, since === undefined ? undefined : { since: cursorDate(since) });
     }
   }
 
@@ -414,8 +476,6 @@ function createViewer(
   let backlog: LogLine[] = [];
   let backlogGap: LogGap | undefined;
   let head: LogLine | undefined;
-  /** How many lines with the very time of the head came from the stream; cursors can't tell these apart for sure. */
-  let twins = 0;
 
   function start(lines: LogLine[]): void {
     backlog = after === undefined ? lines : afterCursor(lines, after);
@@ -424,7 +484,6 @@ function createViewer(
   function expect(first: LogLine | undefined): void {
     phase = 'filling';
     head = first;
-    twins = backlog.filter(isTwin).length;
   }
 
   function take(lines: readonly LogLine[]): void {
@@ -433,14 +492,10 @@ function createViewer(
     for (const line of lines) {
       if (after !== undefined && compareCursors(line.cursor, after) <= 0) continue;
       after = undefined;
-      if (!wants(line)) continue;
-      pending.push(line);
-      if (phase === 'filling' && isTwin(line)) twins += 1;
+      if (wants(line)) pending.push(line);
     }
     schedule();
   }
-
-  const isTwin = (line: LogLine) => head !== undefined && cursorTime(line.cursor) === cursorTime(head.cursor);
 
   function fill(older: LogLine[], uncertainTime: string | undefined, gap: LogGap | undefined): void {
     const before = head ? olderThan(head, older, uncertainTime) : older;
@@ -452,14 +507,15 @@ function createViewer(
   }
 
   /**
-   * The lines that lie before the head. Where several have its time and the stream's numbering began among them (the
-   * engine's tail cut the group), the group is joined from its end.
+   * The lines that lie before the head. Where nobody knows how many lines of the head's time there are, it is the last
+   * of them; a viewer whose cursor has that time gets them all from here, as its cursor already leaves out the head.
    */
   function olderThan(first: LogLine, lines: LogLine[], uncertainTime: string | undefined): LogLine[] {
-    if (cursorTime(first.cursor) !== uncertainTime) return lines.filter((line) => !isAtOrAfter(line, first));
-    const group = lines.filter(isTwin);
-    const earlier = group.slice(0, Math.max(0, group.length - twins));
-    return [...lines.filter((line) => cursorTime(line.cursor) < cursorTime(first.cursor)), ...earlier];
+    const time = cursorTime(first.cursor);
+    if (time !== uncertainTime) return lines.filter((line) => !isAtOrAfter(line, first));
+    const group = lines.filter((line) => cursorTime(line.cursor) === time);
+    const isSeen = query.since !== undefined && cursorTime(query.since) === time;
+    return [...lines.filter((line) => cursorTime(line.cursor) < time), ...(isSeen ? group : group.slice(0, -1))];
   }
 
   function goLive(): void {
