@@ -350,6 +350,7 @@ function createFollower(
       const opened = source.open(id, nextRequest(), stream.signal, () => {
         wasOpen = true;
         tell('following');
+        if (after !== undefined) for (const viewer of viewers) viewer.catchUp();
       });
       for await (const lines of opened.lines) {
         if (last === undefined) uncertainTime = opened.uncertainTime();
@@ -481,8 +482,17 @@ function createViewer(
     backlog = after === undefined ? lines : afterCursor(lines, after);
   }
 
+  /**
+   * Keeps more than a batch for what comes now, until all of it was handed on: lines that were missed are asked for,
+   * and come at once. Where even that is too much, it is a flood as any other.
+   */
+  function catchUp(): void {
+    pending.limit(maxLines);
+  }
+
   function expect(first: LogLine | undefined): void {
     phase = 'filling';
+    catchUp();
     head = first;
   }
 
@@ -494,6 +504,7 @@ function createViewer(
       after = undefined;
       if (wants(line)) pending.push(line);
     }
+    if (pending.dropped() > 0) pending.limit(maxBatchLines);
     schedule();
   }
 
@@ -547,8 +558,8 @@ function createViewer(
 
   function nextOfPending(): LogBatch {
     const skipped = pending.dropped();
-    const lines = pending.list();
-    pending.clear();
+    const lines = pending.take(maxBatchLines);
+    if (pending.size() === 0) pending.limit(maxBatchLines);
     return skipped > 0 ? { lines, gap: { lines: skipped } } : { lines };
   }
 
@@ -573,6 +584,7 @@ function createViewer(
     query,
     wants,
     start,
+    catchUp,
     expect,
     take,
     fill,
@@ -634,8 +646,9 @@ function createTicker(tickMs: number) {
   };
 }
 
-/** The newest lines within two bounds, and how many were dropped for them. */
-function createWindow(most: number, mostText: number) {
+/** The newest lines within two bounds, and how many were dropped for them since lines were taken out. */
+function createWindow(mostLines: number, mostText: number) {
+  let most = mostLines;
   let lines: LogLine[] = [];
   let first = 0;
   let text = 0;
@@ -643,20 +656,29 @@ function createWindow(most: number, mostText: number) {
   let dropped = 0;
   let lastDropped: LogLine | undefined;
 
+  const size = () => lines.length - first;
+
   function push(line: LogLine): void {
     lines.push(line);
     text += line.text.length;
-    while (lines.length - first > most || text > mostText) drop();
+    trim();
+  }
+
+  function trim(): void {
+    while (size() > most || text > mostText) {
+      lastDropped = shift();
+      dropped += 1;
+    }
     if (first > 1024 || unusedText > mostText) compact();
   }
 
-  function drop(): void {
-    lastDropped = lines[first];
-    const length = lastDropped?.text.length ?? 0;
+  function shift(): LogLine | undefined {
+    const line = lines[first];
+    const length = line?.text.length ?? 0;
     text -= length;
     unusedText += length;
     first += 1;
-    dropped += 1;
+    return line;
   }
 
   function compact(): void {
@@ -665,20 +687,26 @@ function createWindow(most: number, mostText: number) {
     unusedText = 0;
   }
 
-  function clear(): void {
-    lines = [];
-    first = 0;
-    text = 0;
-    unusedText = 0;
+  function take(count: number): LogLine[] {
+    const taken = lines.slice(first, first + count);
+    for (let n = 0; n < taken.length; n += 1) shift();
+    compact();
     dropped = 0;
-    lastDropped = undefined;
+    return taken;
   }
 
   return {
     push,
-    clear,
+    /** Takes out the oldest, at most so many; counts the dropped ones from here. */
+    take,
+    size,
     list: () => lines.slice(first),
-    size: () => lines.length - first,
+    clear: () => take(size()),
+    /** Holds at most so many from now on. */
+    limit: (wanted: number) => {
+      most = wanted;
+      trim();
+    },
     dropped: () => dropped,
     lastDropped: () => lastDropped,
   };
