@@ -49,9 +49,9 @@ type StepRow = {
 
 const maxSteps = 360;
 const dayMs = 86_400_000;
-// Every call blocks the event loop: these take some 5 ms each (bench/stats.ts).
+// Every call blocks the event loop: these take some 5 ms (bench/stats.ts).
 const rowsPerRead = 20_000;
-const rowsPerDelete = 5_000;
+const rowsPerDelete = 2_000;
 const pauseMs = 50;
 
 /** The keeper of figures in the database. */

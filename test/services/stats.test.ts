@@ -571,7 +571,7 @@ t.test('samples older than the retention go, in slices, and their series with th
       isDone = true;
     });
   await settle();
-  t.equal(await count(), 7_001, 'five thousand at a time');
+  t.equal(await count(), 10_001, 'two thousand at a time');
   while (!isDone) await advance(50);
   await pruned;
   t.equal(await count(), 1);
