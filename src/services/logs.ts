@@ -66,6 +66,8 @@ const sharedTail = 100;
 const nearTail = 1_000;
 /** Both outputs are stamped before they are written, so the log is out of order by some milliseconds. */
 const disorderMs = 100;
+/** The engine sends what was missed in this time, 15,000 lines a second. */
+const catchUpMs = 1_000;
 /** A stream that was open so long was whole: the next failure is a new one. */
 const steadyMs = 5_000;
 
@@ -477,17 +479,19 @@ function createViewer(
   let backlog: LogLine[] = [];
   let backlogGap: LogGap | undefined;
   let head: LogLine | undefined;
+  let caughtUpAt = 0;
 
   function start(lines: LogLine[]): void {
     backlog = after === undefined ? lines : afterCursor(lines, after);
   }
 
   /**
-   * Keeps more than a batch for what comes now, until all of it was handed on: lines that were missed are asked for,
-   * and come at once. Where even that is too much, it is a flood as any other.
+   * Keeps more than a batch for a while from the next line on: lines that were missed are wanted, and come at once.
+   * Where even that is too much, it is a flood as any other.
    */
   function catchUp(): void {
     pending.limit(maxLines);
+    caughtUpAt = Number.POSITIVE_INFINITY;
   }
 
   function expect(first: LogLine | undefined): void {
@@ -504,6 +508,7 @@ function createViewer(
       after = undefined;
       if (wants(line)) pending.push(line);
     }
+    if (caughtUpAt === Number.POSITIVE_INFINITY) caughtUpAt = performance.now() + catchUpMs;
     if (pending.dropped() > 0) pending.limit(maxBatchLines);
     schedule();
   }
@@ -559,7 +564,7 @@ function createViewer(
   function nextOfPending(): LogBatch {
     const skipped = pending.dropped();
     const lines = pending.take(maxBatchLines);
-    if (pending.size() === 0) pending.limit(maxBatchLines);
+    if (pending.size() === 0 && performance.now() > caughtUpAt) pending.limit(maxBatchLines);
     return skipped > 0 ? { lines, gap: { lines: skipped } } : { lines };
   }
 
