@@ -13,7 +13,11 @@
     if (!element || (element.dataset.status === status && element.textContent === text)) return;
     element.dataset.status = status;
     element.textContent = text;
+    element.toggleAttribute('data-lost', text === liveTexts.offline);
   }
+
+  /** The socket that the page's own state stands for: a page of logs has only that of its viewer. */
+  const isMain = (element) => element.id === 'live' || (element.id === 'log-live' && !find('#live'));
 
   const showLive = (status) => showStatus(find('#live-status'), status, liveTexts[status]);
 
@@ -22,13 +26,13 @@
     reason === 'removed' || (reason === 'closed' && connection.config.reconnectCodes.includes(code));
 
   on('htmx:ws:after:connection', ({ target }) => {
-    if (target.id === 'live') showLive('live');
+    if (isMain(target)) showLive('live');
     if (target.id === 'log-live') showStatus(find('#log-state'), 'live', 'following');
   });
 
   on('htmx:ws:close', ({ target, detail }) => {
     const status = willReturn(detail) ? 'reconnecting' : 'offline';
-    if (target.id === 'live') showLive(status);
+    if (isMain(target)) showLive(status);
     if (target.id === 'log-live' && !isPaused) showStatus(find('#log-state'), status, status);
   });
 
@@ -58,15 +62,27 @@
     connection.url = url.href;
   }
 
+  /** Lines come wrapped, which is far cheaper for htmx; here they become children of the list. */
+  function unwrap(list) {
+    for (const batch of list.querySelectorAll('.log-batch')) batch.replaceWith(...batch.childNodes);
+  }
+
   function trim(list) {
     while (list.childElementCount > maxLines) list.firstChild.remove();
   }
 
+  let isScrolling = false;
+
+  /** Once a frame, and once more: lines that were never drawn have guessed heights until the end is in sight. */
   function scrollToEnd(list) {
-    list.scrollTop = list.scrollHeight;
-    // Lines that were never drawn have guessed heights; those at the end are drawn by now.
+    if (isScrolling) return;
+    isScrolling = true;
     requestAnimationFrame(() => {
       list.scrollTop = list.scrollHeight;
+      requestAnimationFrame(() => {
+        isScrolling = false;
+        if (isFollowing) list.scrollTop = list.scrollHeight;
+      });
     });
   }
 
@@ -79,6 +95,7 @@
   function showNewLines() {
     const list = logList();
     if (!list) return;
+    unwrap(list);
     trim(list);
     if (isFollowing) scrollToEnd(list);
     else find('[data-log=bottom]')?.removeAttribute('hidden');
@@ -101,10 +118,21 @@
     ({ target }) => {
       if (target.id !== 'log-lines') return;
       const isAtEnd = target.scrollTop + target.clientHeight >= target.scrollHeight - nearBottom;
-      if (isAtEnd !== isFollowing) setFollowing(isAtEnd);
+      // While new lines come in, the list is away from its end for a moment without anybody having scrolled.
+      if (isAtEnd !== isFollowing && (isAtEnd || !isScrolling)) setFollowing(isAtEnd);
     },
     true,
   );
+
+  /** Somebody who scrolls up wants to read, even in the middle of a flood. */
+  function stopFollowing({ target }) {
+    if (isFollowing && target.closest?.('#log-lines')) setFollowing(false);
+  }
+
+  on('wheel', (event) => event.deltaY < 0 && stopFollowing(event), { passive: true });
+  on('touchmove', stopFollowing, { passive: true });
+  on('pointerdown', (event) => event.target.id === 'log-lines' && stopFollowing(event));
+  on('keydown', (event) => ['ArrowUp', 'PageUp', 'Home'].includes(event.key) && stopFollowing(event));
 
   const storageKey = 'fairlead-log';
 
@@ -200,7 +228,7 @@
 
   on('htmx:after:swap', () => {
     prepareLogs();
-    if (!find('#live')) showStatus(find('#live-status'), 'offline', 'not live');
+    if (!find('#live, #log-live')) showStatus(find('#live-status'), 'offline', 'not live');
   });
 
   // ── what was asked for and has not happened yet ──
@@ -313,6 +341,6 @@
 
   // ── begin ──
 
-  if (find('#live')) showStatus(find('#live-status'), 'reconnecting', 'connecting');
+  if (find('#live, #log-live')) showStatus(find('#live-status'), 'reconnecting', 'connecting');
   prepareLogs();
 })();
