@@ -7,5 +7,7 @@ if (major < 24) {
   );
   process.exit(1);
 }
+const { useStripped } = await import('./stripped.js');
+useStripped();
 const { startServer } = await import('./server.ts');
 await startServer(process.env);

@@ -1,6 +1,5 @@
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
 import type { WebSocket } from 'ws';
 import type { App } from '../app.ts';
 import type { Deps } from '../deps.ts';
@@ -62,12 +61,12 @@ export function registerLive(app: App, deps: Deps): void {
   }
 
   const topics: Record<string, Topic> = {
-    containers: (asked) => listTopic(asked, parse(schemas.ListQuery, asked.request.query), 'containers'),
+    containers: (asked) => listTopic(asked, parse(schemas.ListQuery, asked.request), 'containers'),
 
     project: (asked) => listTopic(asked, { q: '', state: '', project: asked.name, sort: '' }, 'project'),
 
     images: ({ request, context }) => {
-      const query = parse(schemas.ImageQuery, request.query);
+      const query = parse(schemas.ImageQuery, request);
       return { key: JSON.stringify(['images', query]), open: openImageList(deps, query, context) };
     },
 
@@ -85,7 +84,7 @@ export function registerLive(app: App, deps: Deps): void {
 
     logs: async ({ name, request }) => {
       const { id } = await resolveContainer(deps, name, checkContainerRef);
-      const { tail, since, q, stream } = parse(schemas.LogQuery, request.query);
+      const { tail, since, q, stream } = parse(schemas.LogQuery, request);
       const wanted = {
         tail,
         since: since || undefined,
@@ -140,14 +139,14 @@ export function registerLive(app: App, deps: Deps): void {
 }
 
 /**
- * Reads parameters by a schema, defaults filled in.
- * @throws Problem `invalid` that names the first wrong one
+ * Reads parameters by a schema, with the same validator as every route.
+ * @throws FastifyError that names the first wrong one
  */
-function parse<T extends Type.TSchema>(schema: T, query: unknown): Static<T> {
-  const value = Value.Default(schema, Value.Convert(schema, Value.Clone(query)));
-  const fault = Value.Errors(schema, value)[0];
-  if (!fault) return value as Static<T>;
-  throw new Problem('invalid', `${fault.instancePath.replace(/^\//, '') || 'parameters'}: ${fault.message}.`);
+function parse<T extends Type.TSchema>(schema: T, request: FastifyRequest): Static<T> {
+  const query = { ...(request.query as object) };
+  const validate = request.getValidationFunction(schema) ?? request.compileValidationSchema(schema, 'querystring');
+  if (validate(query)) return query as Static<T>;
+  throw Object.assign(new Error('invalid parameters'), { validation: validate.errors, validationContext: 'querystring' });
 }
 
 function toConnection(socket: WebSocket): Connection {
