@@ -52,7 +52,7 @@ const beatMs = 1_000;
 const firstPruneMs = 60_000;
 const hourMs = 3_600_000;
 const dayMs = 86_400_000;
-const slowCallMs = 400;
+const slowCallMs = 250;
 const maxStreams = 256;
 
 /** The sampler of running containers and the reader of what it kept. */
