@@ -99,6 +99,8 @@ async function openServices(app: App, config: Config) {
     retentionDays: config.statsRetentionDays,
     running,
     isPodman: () => inventory.engine().isPodman,
+    machineMemoryBytes: () => inventory.engine().memoryBytes,
+    log: app.log,
   });
   const logs = createLogs(docker);
   const live = createLive();

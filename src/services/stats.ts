@@ -20,7 +20,7 @@ export type StatsOptions = {
   /** Whether the engine is Podman, which counts CPU time in its own way. */
   isPodman?: () => boolean;
   /** The machine's memory in bytes, where it is known: a limit above it is none. */
-  machineMemoryBytes?: number;
+  machineMemoryBytes?: () => number;
   clock?: Clock;
   log?: { warn: (details: object, message: string) => void };
 };
@@ -157,7 +157,7 @@ export function createStats(options: StatsOptions) {
   function read(sample: EngineStats, previous: CpuReading | undefined): Figures | undefined {
     const podman = options.isPodman?.() ?? false;
     try {
-      return toFigures(sample, previous, { podman, memoryBytes: options.machineMemoryBytes });
+      return toFigures(sample, previous, { podman, memoryBytes: options.machineMemoryBytes?.() || undefined });
     } catch {
       onFailure();
       return undefined;
