@@ -23,7 +23,7 @@ export type CpuReading = { at: number; usage: number; system: number };
 export type EngineTraits = {
   /** Podman counts only busy time as system time. */
   podman?: boolean;
-  /** The machine's memory in bytes: a limit above it limits nothing. */
+  /** The machine's memory in bytes: a limit that reaches it limits nothing. */
   memoryBytes?: number | undefined;
 };
 
@@ -105,7 +105,7 @@ function toMemoryBytes(memory: EngineStats['memory_stats']): number {
 
 function toMemoryLimit(limit: number | null | undefined, machineBytes = absurdLimit): number | null {
   const bytes = toCount(limit);
-  return bytes > 0 && bytes < absurdLimit && bytes <= machineBytes ? bytes : null;
+  return bytes > 0 && bytes < absurdLimit && bytes < machineBytes ? bytes : null;
 }
 
 /** The CLI's calculateNetwork: the sum over all interfaces; none with the network of the host. */
