@@ -111,14 +111,4 @@ export function splitReference(reference: string): { repository: string; tag: st
   return { repository, tag: digest ? `${tag}@${digest.slice(0, 19)}` : tag };
 }
 
-/**
- * Control characters as visible signs (U+2400 and up), because HTML drops or forbids them; line ends and tabs stay.
- * Direction overrides stay too: the sheet isolates every foreign text.
- */
-export function visible(text: string): string {
-  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, (char) =>
-    char === '\u007f' ? '\u2421' : String.fromCharCode(0x2400 + char.charCodeAt(0)),
-  );
-}
-
 const trimZeros = (text: string) => (text.includes('.') ? text.replace(/\.?0+$/, '') : text);

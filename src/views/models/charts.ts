@@ -1,3 +1,4 @@
+import { chartPaths, niceMax, timeTicks, toRate } from '../../charts.ts';
 import { bytes, clock, count, dayMonth, percent, rate } from '../format.ts';
 import { type Shared, toHref, toShared, type ViewContext } from './context.ts';
 
@@ -19,8 +20,8 @@ export type StatsSample = {
 /** A container's samples over a range. */
 export type Stats = { id: string; range: string; stepSeconds: number; samples: readonly StatsSample[] };
 
-type Point = { at: number; value: number | null };
-type Series = { label: string; points: Point[] };
+type Accessor = (sample: StatsSample, index: number) => number | null;
+type Series = { label: string; value: Accessor };
 
 /** One chart: paths in a box of 300 by 92, everything else placed in percent, so that nothing distorts. */
 export type ChartModel = {
@@ -64,13 +65,12 @@ const plotTop = 12;
 export function chartsModel(stats: Stats, range: string, now: number, context: ViewContext): ChartsModel {
   const seconds = range in ranges ? ranges[range as keyof typeof ranges] : ranges['1h'];
   const frame: Frame = {
-    from: now - seconds * 1000,
-    to: now,
-    gap: Math.max(stats.stepSeconds, 1) * 2500,
+    samples: stats.samples,
+    box: { from: now - seconds * 1000, to: now, stepSeconds: stats.stepSeconds, width, height },
     range: rangeLabels[range] ?? '1 hour',
   };
-  const samples = stats.samples.map((sample) => ({ ...sample, at: toMs(sample.at) }));
   const href = `${context.base}/containers/${stats.id}/stats`;
+  const isEmpty = stats.samples.length === 0;
   return {
     ...toShared(context),
     stats: {
@@ -80,34 +80,35 @@ export function chartsModel(stats: Stats, range: string, now: number, context: V
         label: value,
         current: value === range,
       })),
-      charts: samples.length > 0 ? toCharts(samples, frame) : [],
-      empty: samples.length > 0 ? '' : 'No figures yet: they are taken while it runs.',
+      charts: isEmpty ? [] : toCharts(frame),
+      empty: isEmpty ? 'No figures yet: they are taken while it runs.' : '',
     },
   };
 }
 
-type Frame = { from: number; to: number; gap: number; range: string };
-type Sample = Omit<StatsSample, 'at'> & { at: number };
+type Frame = {
+  samples: readonly StatsSample[];
+  box: { from: number; to: number; stepSeconds: number; width: number; height: number };
+  range: string;
+};
 
-const toMs = (at: string | number) => (typeof at === 'number' ? at : Date.parse(at));
-
-function toCharts(samples: Sample[], frame: Frame): ChartModel[] {
-  const pick = (key: (sample: Sample) => number | null | undefined): Point[] =>
-    samples.map((sample) => ({ at: sample.at, value: key(sample) ?? null }));
+function toCharts(frame: Frame): ChartModel[] {
+  const { samples, box } = frame;
   const limit = samples.findLast((sample) => sample.memoryLimitBytes !== null)?.memoryLimitBytes ?? null;
+  const ratesOf = (total: (sample: StatsSample) => number | null) => toRate(samples, total, box.stepSeconds);
   return [
     toChart(frame, {
       title: 'CPU',
-      series: [{ label: 'CPU', points: pick((sample) => sample.cpuPercent) }],
-      peak: pick((sample) => sample.cpuPercentMax),
+      series: [{ label: 'CPU', value: (sample) => sample.cpuPercent }],
+      peak: (sample) => sample.cpuPercentMax ?? null,
       format: percent,
       of: '100% is one core',
       least: 10,
     }),
     toChart(frame, {
       title: 'Memory',
-      series: [{ label: 'memory', points: pick((sample) => sample.memoryBytes) }],
-      peak: pick((sample) => sample.memoryBytesMax),
+      series: [{ label: 'memory', value: (sample) => sample.memoryBytes }],
+      peak: (sample) => sample.memoryBytesMax ?? null,
       format: bytes,
       of: limit === null ? 'no limit' : `of ${bytes(limit)}`,
       limit,
@@ -116,20 +117,8 @@ function toCharts(samples: Sample[], frame: Frame): ChartModel[] {
     toChart(frame, {
       title: 'Network',
       series: [
-        {
-          label: 'in',
-          points: toRates(
-            pick((sample) => sample.networkRxBytes),
-            frame.gap,
-          ),
-        },
-        {
-          label: 'out',
-          points: toRates(
-            pick((sample) => sample.networkTxBytes),
-            frame.gap,
-          ),
-        },
+        { label: 'in', value: ratesOf((sample) => sample.networkRxBytes) },
+        { label: 'out', value: ratesOf((sample) => sample.networkTxBytes) },
       ],
       format: rate,
       of: 'in',
@@ -138,20 +127,8 @@ function toCharts(samples: Sample[], frame: Frame): ChartModel[] {
     toChart(frame, {
       title: 'Block I/O',
       series: [
-        {
-          label: 'read',
-          points: toRates(
-            pick((sample) => sample.blockReadBytes),
-            frame.gap,
-          ),
-        },
-        {
-          label: 'written',
-          points: toRates(
-            pick((sample) => sample.blockWriteBytes),
-            frame.gap,
-          ),
-        },
+        { label: 'read', value: ratesOf((sample) => sample.blockReadBytes) },
+        { label: 'written', value: ratesOf((sample) => sample.blockWriteBytes) },
       ],
       format: rate,
       of: 'read',
@@ -159,30 +136,19 @@ function toCharts(samples: Sample[], frame: Frame): ChartModel[] {
     }),
     toChart(frame, {
       title: 'Processes',
-      series: [{ label: 'processes', points: pick((sample) => sample.pids) }],
+      series: [{ label: 'processes', value: (sample) => sample.pids }],
       format: count,
       of: 'processes and threads',
-      least: 4,
+      least: 5,
     }),
   ];
 }
 
-/** Totals as rates per second; a total that shrank began anew, so that point has none. */
-function toRates(points: Point[], gap: number): Point[] {
-  return points.map((point, index) => {
-    const before = points[index - 1];
-    if (!before || before.value === null || point.value === null || point.at - before.at > gap) {
-      return { at: point.at, value: null };
-    }
-    const grown = point.value - before.value;
-    return { at: point.at, value: grown < 0 ? null : (grown / (point.at - before.at)) * 1000 };
-  });
-}
-
 type ChartInput = {
   title: string;
-  series: Series[];
-  peak?: Point[];
+  series: readonly [Series, Series?];
+  /** The highest value within each step, where steps hold several. */
+  peak?: Accessor;
   format: (value: number) => string;
   of: string;
   limit?: number | null;
@@ -191,31 +157,32 @@ type ChartInput = {
 };
 
 function toChart(frame: Frame, input: ChartInput): ChartModel {
+  const { samples } = frame;
   const [first, second] = input.series;
-  const points = first?.points ?? [];
-  const peak = input.peak ?? [];
-  const values = [...points, ...(second?.points ?? []), ...peak].flatMap((point) => point.value ?? []);
-  const highest = values.reduce((most, value) => Math.max(most, value), 0);
+  const peak = hasPeaks(samples, first.value, input.peak) ? input.peak : undefined;
+  const values = [first.value, second?.value, peak].flatMap((value) => (value ? known(samples, value) : []));
+  const highest = values.reduce((most, value) => Math.max(most, value), input.least);
   // A limit that is far away would press the line to the floor: then it is only told in words.
   const limit = input.limit && input.limit <= highest * 4 ? input.limit : null;
-  const top = limit === null ? niceMax(Math.max(highest, input.least)) : limit * 1.04;
-  const last = points.findLast((point) => point.value !== null)?.value ?? null;
-  const now = last === null ? '–' : input.format(last);
-  const hasPeak = peak.some((point, index) => (point.value ?? 0) > (points[index]?.value ?? 0));
-  const line = toPath(points, frame, top);
+  const max = limit === null ? niceMax(highest) : limit * 1.04;
+  const newest = known(samples, first.value).at(-1);
+  const now = newest === undefined ? '–' : input.format(newest);
+  const draw = (value: Accessor | undefined) =>
+    value ? chartPaths(samples, value, { ...frame.box, max }) : { line: '', area: '' };
+  const { line, area } = draw(first.value);
   return {
     chart: {
       title: input.title,
       now,
       of: input.of,
       label: `${input.title}, last ${frame.range}. Newest ${now} ${input.of}.`,
-      top: limit === null ? input.format(top) : `${input.format(limit)} limit`,
-      area: toArea(points, frame, top),
+      top: limit === null ? input.format(max) : `${input.format(limit)} limit`,
+      area,
       line,
-      second: second ? toPath(second.points, frame, top) : '',
-      peak: hasPeak ? toPath(peak, frame, top) : '',
-      legend: input.series.length > 1 ? input.series.map(({ label }, index) => ({ label, dashed: index > 0 })) : [],
-      limitY: limit === null ? null : plotTop + height - (limit / top) * height,
+      second: draw(second?.value).line,
+      peak: draw(peak).line,
+      legend: second ? [first, second].map(({ label }, index) => ({ label, dashed: index > 0 })) : [],
+      limitY: limit === null ? null : plotTop + height - (limit / max) * height,
       ticks: toTicks(frame),
       tips: toTips(input, frame),
       empty: line === '',
@@ -223,91 +190,49 @@ function toChart(frame: Frame, input: ChartInput): ChartModel {
   };
 }
 
-/** A round number just above: 1, 2 or 5 with zeros. */
-function niceMax(value: number): number {
-  const power = 10 ** Math.floor(Math.log10(value));
-  const step = [1, 1.5, 2, 3, 5, 7.5, 10].find((factor) => factor * power >= value * 1.02) ?? 10;
-  return step * power;
-}
+const known = (samples: readonly StatsSample[], value: Accessor) =>
+  samples.flatMap((sample, index) => value(sample, index) ?? []);
 
-const xOf = (at: number, { from, to }: Frame) => ((at - from) / (to - from)) * width;
-const yOf = (value: number, top: number) => height - (Math.min(value, top) / top) * height;
+const hasPeaks = (samples: readonly StatsSample[], value: Accessor, peak: Accessor | undefined) =>
+  peak !== undefined && samples.some((sample, index) => (peak(sample, index) ?? 0) > (value(sample, index) ?? 0));
+
 const short = (value: number) => String(Number(value.toFixed(1)));
-
-/** Runs of points without a hole between them. */
-function toRuns(points: Point[], frame: Frame): { at: number; value: number }[][] {
-  const runs: { at: number; value: number }[][] = [];
-  let last: number | null = null;
-  for (const { at, value } of points) {
-    if (value === null || at < frame.from || at > frame.to + 1000) continue;
-    if (last === null || at - last > frame.gap) runs.push([]);
-    runs.at(-1)?.push({ at, value });
-    last = at;
-  }
-  return runs;
-}
-
-function toPath(points: Point[], frame: Frame, top: number): string {
-  return toRuns(points, frame)
-    .map((run) => {
-      // A lone point would be invisible as a line of no length.
-      const shown = run.length === 1 && run[0] ? [run[0], { at: run[0].at + frame.gap / 5, value: run[0].value }] : run;
-      return shown
-        .map(
-          (point, index) => `${index === 0 ? 'M' : 'L'}${short(xOf(point.at, frame))} ${short(yOf(point.value, top))}`,
-        )
-        .join('');
-    })
-    .join('');
-}
-
-function toArea(points: Point[], frame: Frame, top: number): string {
-  return toRuns(points, frame)
-    .map((run) => {
-      const [first] = run;
-      const last = run.at(-1);
-      if (!first || !last) return '';
-      return `${toPath(run, frame, top)}L${short(xOf(last.at, frame))} ${height}L${short(xOf(first.at, frame))} ${height}Z`;
-    })
-    .join('');
-}
-
 const day = 24 * 3600 * 1000;
 
-function toTicks({ from, to }: Frame): ChartModel['chart']['ticks'] {
-  const text = (at: number) => (to - from > 2 * day ? dayMonth(at) : clock(at).slice(0, 5));
-  return [0, 1, 2, 3].map((index) => ({
-    x: `${short((index * 100) / 3)}%`,
-    text: text(from + ((to - from) * index) / 3),
-    anchor: index === 0 ? 'start' : index === 3 ? 'end' : 'middle',
+function toTicks({ box }: Frame): ChartModel['chart']['ticks'] {
+  const { from, to } = box;
+  const isDays = to - from > 2 * day;
+  return timeTicks(from, to, { width: 100, count: 5 }).map(({ at, x }) => ({
+    x: `${short(x)}%`,
+    text: isDays ? dayMonth(at) : clock(at).slice(0, 5),
+    anchor: x < 6 ? 'start' : x > 94 ? 'end' : 'middle',
   }));
 }
 
 const tipCount = 48;
 
 /** Strips over the plot that tell their values when pointed at; a browser shows a `title` without any script. */
-function toTips(input: ChartInput, frame: Frame): ChartModel['chart']['tips'] {
-  const step = (frame.to - frame.from) / tipCount;
-  const newest: { at: number; texts: string[] }[] = [];
-  for (const [order, { label, points }] of input.series.entries()) {
-    for (const { at, value } of points) {
-      const index = Math.min(tipCount - 1, Math.floor((at - frame.from) / step));
-      if (value === null || index < 0) continue;
-      const strip = newest[index] ?? { at, texts: [] };
+function toTips(input: ChartInput, { samples, box }: Frame): ChartModel['chart']['tips'] {
+  const { from, to } = box;
+  const step = (to - from) / tipCount;
+  const strips = new Map<number, { at: number; texts: string[] }>();
+  for (const [order, series] of input.series.entries()) {
+    for (const [index, sample] of samples.entries()) {
+      const value = series?.value(sample, index) ?? null;
+      const at = toMs(sample.at);
+      if (series === undefined || value === null || at < from || at > to) continue;
+      const strip = strips.get(Math.min(tipCount - 1, Math.floor((at - from) / step))) ?? { at, texts: [] };
       strip.at = at;
-      strip.texts[order] = input.series.length > 1 ? `${label} ${input.format(value)}` : input.format(value);
-      newest[index] = strip;
+      strip.texts[order] = input.series.length > 1 ? `${series.label} ${input.format(value)}` : input.format(value);
+      strips.set(Math.min(tipCount - 1, Math.floor((at - from) / step)), strip);
     }
   }
-  return newest.flatMap((strip, index) => {
-    if (!strip) return [];
-    const time = frame.to - frame.from > 2 * day ? `${dayMonth(strip.at)} ` : '';
-    return [
-      {
-        x: `${short((index * 100) / tipCount)}%`,
-        width: `${short(100 / tipCount)}%`,
-        text: `${time}${clock(strip.at).slice(0, 5)} UTC: ${strip.texts.filter(Boolean).join(', ')}`,
-      },
-    ];
-  });
+  const dayOf = (at: number) => (to - from > 2 * day ? `${dayMonth(at)} ` : '');
+  return [...strips].map(([index, { at, texts }]) => ({
+    x: `${short((index * 100) / tipCount)}%`,
+    width: `${short(100 / tipCount)}%`,
+    text: `${dayOf(at)}${clock(at).slice(0, 5)} UTC: ${texts.filter(Boolean).join(', ')}`,
+  }));
 }
+
+const toMs = (at: string | number) => (typeof at === 'number' ? at : Date.parse(at));

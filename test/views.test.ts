@@ -1,0 +1,557 @@
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { createEta } from '../src/render.ts';
+import { toContainer } from '../src/services/containers.ts';
+import type { EngineContainerDetail, EngineImageDetail } from '../src/services/docker-types.ts';
+import type { LogLine } from '../src/services/logs.ts';
+import * as format from '../src/views/format.ts';
+import { chartsModel, type StatsSample } from '../src/views/models/charts.ts';
+import { detailModel, headModel, removeContainerModel } from '../src/views/models/container.ts';
+import { groupModel, listModel, projectPageModel, projectSlug, rowModel } from '../src/views/models/containers.ts';
+import type { Can, ViewContext } from '../src/views/models/context.ts';
+import {
+  type Image,
+  imageDetailModel,
+  imageListModel,
+  imageRowModel,
+  removeImageModel,
+} from '../src/views/models/image.ts';
+import { logGapModel, logLineModel, logLinesModel, logStateModel, logViewerModel } from '../src/views/models/logs.ts';
+import { hostName, toPortModels } from '../src/views/models/ports.ts';
+import { exitWords, toStateModel } from '../src/views/models/states.ts';
+import { maskArgumentsText, maskText, maskValueText, toText } from '../src/views/secrets.ts';
+
+const eta = createEta();
+const now = Date.parse('2025-01-24T14:15:00Z');
+const id = 'ab'.repeat(32);
+const imageId = `sha256:${'cd'.repeat(32)}`;
+const all: Can = { control: true, remove: true, images: true, reveal: true };
+const nothing: Can = { control: false, remove: false, images: false, reveal: false };
+const context: ViewContext = { now, host: 'docker.example:3000', base: '/sub', can: all };
+const hostile = `"'><img src=x onerror=alert(1)><script>alert(2)</script>\u202e\0 style="x" javascript:alert(3) ${'long '.repeat(300)}`;
+
+type Names = { name?: string; project?: string; service?: string; image?: string; state?: string; status?: string };
+
+function container({
+  name = 'shop-web-1',
+  project = 'shop',
+  service = 'web',
+  image = 'nginx:1.27',
+  ...rest
+}: Names = {}) {
+  const ports = [
+    { IP: '0.0.0.0', PublicPort: 8080, PrivatePort: 80, Type: 'tcp' },
+    { IP: '127.0.0.1', PublicPort: 8443, PrivatePort: 443, Type: 'tcp' },
+    { IP: '::', PublicPort: 53, PrivatePort: 53, Type: 'udp' },
+    { PrivatePort: 9000, Type: 'tcp' },
+  ];
+  const labels = { 'com.docker.compose.project': project, 'com.docker.compose.service': service };
+  return toContainer(
+    {
+      Id: id,
+      Names: [`/${name}`],
+      Image: image,
+      ImageID: imageId,
+      Created: now / 1000 - 9 * 86_400,
+      State: rest.state ?? 'running',
+      Status: rest.status ?? 'Up 3 minutes',
+      Labels: project ? labels : {},
+      Ports: ports,
+    },
+    now,
+  );
+}
+
+const figures = {
+  cpuPercent: 12.34,
+  memoryBytes: 412e6,
+  memoryLimitBytes: 1e9,
+  spark: { line: 'M0 0', area: 'M0 0z' },
+};
+
+function inspect(text: string): EngineContainerDetail {
+  return {
+    Id: id,
+    Created: '2025-01-21T09:14:02.1Z',
+    Image: imageId,
+    RestartCount: 2,
+    State: {
+      StartedAt: '2025-01-24T14:10:13Z',
+      FinishedAt: '2025-01-24T14:10:12Z',
+      ExitCode: 137,
+      OOMKilled: true,
+      Error: text,
+      Health: {
+        Status: 'unhealthy',
+        FailingStreak: 3,
+        Log: [{ End: '2025-01-24T14:14:50Z', ExitCode: 1, Output: text }],
+      },
+    },
+    Mounts: [
+      { Type: 'volume', Name: 'ef'.repeat(32), Destination: text, RW: true },
+      { Type: 'bind', Source: text, Destination: '/etc/x', RW: false },
+    ],
+    Config: {
+      Hostname: text,
+      User: text,
+      WorkingDir: text,
+      Image: text,
+      Env: [`PLAIN=${text}`, 'DB_PASSWORD=hunter2-one', 'DATABASE_URL=postgres://shop:hunter2-two@db/shop', 'NOVALUE'],
+      Cmd: ['run', '--password=hunter2-three', '--api-token', 'hunter2-four', text],
+      Entrypoint: ['sh', '-c', 'login --secret hunter2-five'],
+      Labels: { [text]: text, 'deploy.key': 'hunter2-six', plain: 'https://u:hunter2-seven@host/path' },
+      Healthcheck: { Test: ['CMD-SHELL', `curl -H "Authorization: Bearer hunter2-eight" ${text}`], Interval: 30e9 },
+    },
+    HostConfig: {
+      NetworkMode: text,
+      RestartPolicy: { Name: 'on-failure', MaximumRetryCount: 5 },
+      Privileged: true,
+      Memory: 512e6,
+      MemorySwap: 512e6,
+      NanoCpus: 1.5e9,
+      PidsLimit: 256,
+    },
+    NetworkSettings: { Networks: { [text]: { IPAddress: '172.20.0.6', Aliases: [text] } } },
+  };
+}
+
+const image = (tag: string): Image => ({
+  id: imageId,
+  tags: [tag, `${tag}b`, `${tag}c`, `${tag}d`],
+  size: 212e6,
+  createdAt: now - 3 * 86_400_000,
+  repoDigests: [`${tag}@${imageId}`],
+  parentId: imageId,
+  labels: { [tag]: tag },
+  containers: [{ id, name: tag, state: 'exited' }],
+  dangling: false,
+});
+
+const imageInspect = (text: string): EngineImageDetail => ({
+  Id: imageId,
+  Os: text,
+  Architecture: 'amd64',
+  Author: text,
+  Config: {
+    Env: ['NPM_TOKEN=hunter2-nine'],
+    Cmd: text,
+    Labels: { [text]: text },
+    ExposedPorts: { [text]: {} },
+    Volumes: {},
+  },
+});
+
+const sample = (seconds: number, change: Partial<StatsSample> = {}): StatsSample => ({
+  at: new Date(now - seconds * 1000).toISOString(),
+  cpuPercent: 10,
+  memoryBytes: 400e6,
+  memoryLimitBytes: 512e6,
+  networkRxBytes: 1e6 - seconds,
+  networkTxBytes: 1e5,
+  blockReadBytes: 0,
+  blockWriteBytes: 5,
+  pids: 7,
+  ...change,
+});
+
+const line = (text: string, cursor = 'c1'): LogLine => ({
+  at: '2025-01-24T14:14:59.123456789Z',
+  cursor,
+  stream: 'stderr',
+  text,
+  container: id,
+});
+
+const query = { q: '', state: '', project: '', sort: '' };
+const counts = { all: 1, running: 1, trouble: 0, paused: 0, stopped: 0, shown: 1, groups: 1 };
+
+/** Every template with data of its own, all of whose foreign texts are `text`. */
+function templates(text: string, can: Can = all): Record<string, object> {
+  const view = { ...context, can };
+  const foreign = container({ name: text, project: text, service: text, image: text });
+  const group = {
+    project: text,
+    title: foreign.projectTitle,
+    running: 1,
+    total: 1,
+    rows: [{ container: foreign, figures }],
+  };
+  const projects = [{ name: text, title: foreign.projectTitle }];
+  const list = listModel(
+    { groups: [group], query: { ...query, q: text, state: text }, counts, projects, engineKnown: true },
+    view,
+  );
+  const empty = listModel(
+    { groups: [], query: { ...query, q: text }, counts: { ...counts, shown: 0 }, projects, engineKnown: true },
+    view,
+  );
+  const row = rowModel(foreign, figures, view);
+  const detail = detailModel(
+    { container: { ...foreign, state: 'exited' }, inspect: inspect(text), imageTags: [text], figures, reveal: false },
+    view,
+  );
+  const imageQuery = { q: text, sort: '', dangling: '' };
+  const imageCounts = { all: 1, dangling: 0, unused: 0, shown: 1 };
+  const images = imageListModel({ images: [image(text)], query: imageQuery, counts: imageCounts, totalSize: 1 }, view);
+  const noImages = imageListModel({ images: [], query: imageQuery, counts: imageCounts, totalSize: 1 }, view);
+  const imageDetail = imageDetailModel(
+    {
+      image: image(text),
+      inspect: imageInspect(text),
+      layers: [{ Id: text, CreatedBy: text, Comment: text, Size: 5 }],
+    },
+    view,
+  );
+  const samples = [sample(30), sample(20, { cpuPercentMax: 50 }), sample(10)];
+  const charts = chartsModel({ id, range: '1h', stepSeconds: 10, samples }, '1h', now, view);
+  const logs = logViewerModel(
+    {
+      title: text,
+      href: '/sub/containers/web/logs',
+      backHref: '/sub/containers/web',
+      live: `/sub/live?q=${encodeURIComponent(text)}`,
+      entries: [line(text), { lines: 1204 }],
+      query: { q: text, stream: text, tail: text, since: text, until: text },
+      cut: true,
+      pane: false,
+      names: new Map([[id, text]]),
+    },
+    view,
+  );
+  const message = { kind: 'error', text, engineMessage: text, results: [{ name: text, ok: false, text }] };
+  const engine = { status: 'unreachable', text, detail: text, address: text, since: now };
+  const pieces = [
+    { text, masked: false },
+    { text: '', masked: true },
+  ];
+  const moment = { text, iso: text, ago: text };
+  const state = { glyph: text, symbol: text, word: text, code: text, title: text };
+  const shell = {
+    ...{
+      base: '/sub',
+      can,
+      theme: 'dark',
+      density: 'dense',
+      demo: true,
+      readOnly: true,
+      nav: 'containers',
+      title: text,
+    },
+    ...{
+      live: text,
+      engine,
+      assets: { css: '/sub/app.css', js: '/sub/app.js' },
+      messages: [message],
+      body: '<p>body</p>',
+    },
+  };
+  const fate = { title: text, tone: 'tone-bad', icon: 'i-x', items: [text] };
+  const problem = { status: 404, title: text, detail: text, engineMessage: text, requestId: text };
+  const rendered = { headHtml: '<p>head</p>', detailHtml: '', chartsHtml: '', logsHtml: '' };
+  const cells = ['row', 'state', 'name', 'image', 'ports', 'cpu', 'memory', 'age', 'actions'];
+  return {
+    ...Object.fromEntries(cells.map((cell) => [`fragments/containers/${cell}`, row])),
+    ...Object.fromEntries(
+      ['group', 'group-head', 'group-actions'].map((name) => [`fragments/containers/${name}`, groupModel(group, view)]),
+    ),
+    ...Object.fromEntries(
+      ['list', 'columns', 'summary', 'toolbar', 'filters'].map((name) => [`fragments/containers/${name}`, list]),
+    ),
+    'fragments/containers/empty': empty,
+    'fragments/container/head': headModel(foreign, view),
+    'fragments/container/detail': detail,
+    'fragments/container/health': { health: detail.detail.health },
+    ...Object.fromEntries(
+      ['list', 'summary', 'toolbar', 'filters'].map((name) => [`fragments/images/${name}`, images]),
+    ),
+    'fragments/images/row': imageRowModel(image(text), view),
+    'fragments/images/empty': noImages,
+    'fragments/image/detail': imageDetail,
+    'fragments/image/layers': imageDetail,
+    'fragments/stats/charts': charts,
+    'fragments/stats/chart': charts.stats.charts[0] ?? {},
+    'fragments/logs/viewer': logs,
+    'fragments/logs/toolbar': logs,
+    'fragments/logs/line': logLineModel(line(text), { q: text }),
+    'fragments/logs/gap': logGapModel({ since: text }),
+    'fragments/logs/lines': logLinesModel([line(text), { lines: 1 }]),
+    'fragments/logs/entries': logLinesModel([line(text)]),
+    'fragments/logs/state': logStateModel('retrying'),
+    'fragments/engine-status': { engine },
+    'fragments/engine-notice': { engine },
+    'fragments/messages': { base: '/sub', messages: [message] },
+    'fragments/message': { base: '/sub', message },
+    'fragments/art': {},
+    'fragments/density': {},
+    'fragments/command': { text },
+    'fragments/text': { pieces },
+    'fragments/pairs': { pairs: [{ name: text, pieces }] },
+    'fragments/arguments': { args: [pieces, pieces] },
+    'fragments/moment': { moment },
+    'fragments/state': { state, pill: true },
+    'fragments/port': { port: { host: text, inner: text, href: null, title: text } },
+    'fragments/column': { name: 'c-name', sort: { href: '/sub/containers', label: text, direction: 'ascending' } },
+    'fragments/fate': fate,
+    'layouts/page': shell,
+    'layouts/header': shell,
+    'layouts/preferences': shell,
+    'layouts/icons': {},
+    'layouts/mark': {},
+    'pages/containers': list,
+    'pages/container': rendered,
+    'pages/stats': rendered,
+    'pages/images': images,
+    'pages/image': imageDetail,
+    'pages/logs': logs,
+    'pages/project': { ...projectPageModel(group, view), logsHtml: '' },
+    'pages/remove-container': removeContainerModel({ container: foreign, inspect: inspect(text) }, view),
+    'pages/remove-image': removeImageModel(image(text), view),
+    'pages/error': { base: '/sub', problem },
+  };
+}
+
+/** Every opening tag, as a browser would find it in text that is escaped. */
+const tagsOf = (html: string) => html.match(/<[a-z][^>]*>/gi) ?? [];
+
+const attribute = (html: string, name: string) => new RegExp(`\\s${name}="([^"]*)"`).exec(html)?.[1];
+const render = (name: string, text = 'web', can: Can = all) => eta.render(name, templates(text, can)[name] ?? {});
+
+t.test('Every template renders alone', async (t) => {
+  const views = fileURLToPath(new URL('../src/views', import.meta.url));
+  const files = readdirSync(views, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.eta'));
+  const names = files.map((file) => file.replace(/\.eta$/, ''));
+  t.same(
+    names.filter((name) => !(name in templates('web'))),
+    [],
+    'none is left out here',
+  );
+  for (const can of [all, nothing]) {
+    for (const [name, data] of Object.entries(templates('web', can))) {
+      t.notMatch(eta.render(name, data), /\bundefined\b|\[object|NaN/, name);
+    }
+  }
+});
+
+t.test('Foreign text does no harm in any template', async (t) => {
+  for (const [name, data] of Object.entries(templates(hostile))) {
+    const html = eta.render(name, data);
+    const wrong = tagsOf(html).filter((tag) => {
+      const isOurScript = tag === '<script defer src="/sub/app.js">';
+      const quoted = tag.replace(/"[^"]*"|'[^']*'/g, '""');
+      return (/^<(script|img|style|iframe)/i.test(tag) && !isOurScript) || /\s(on\w+|style)\s*=/i.test(quoted);
+    });
+    t.same(wrong, [], `${name}: no tag or attribute of its making`);
+    t.notMatch(html, /(?:href|action|formaction)="(?!\/sub|https?:\/\/|#|")/, `${name}: addresses are ours`);
+    t.notMatch(html, /hx-on|js:|hx-trigger="[^"]*\[/, `${name}: nothing that would need eval`);
+  }
+});
+
+t.test('Secrets', async (t) => {
+  const details = { container: container(), inspect: inspect('x'), imageTags: [], figures };
+  const hidden = eta.render('fragments/container/detail', detailModel({ ...details, reveal: false }, context));
+  t.notMatch(hidden, /hunter2/, 'are not in the page');
+  t.match(hidden, /postgres:\/\/shop:<span class="masked"/, 'what is around them is');
+  t.match(hidden, /action="\/sub\/containers\/[0-9a-f]{64}\/reveal"/, 'they can be asked for');
+  const may = { ...context, can: { ...all, reveal: false } };
+  t.notMatch(
+    eta.render('fragments/container/detail', detailModel({ ...details, reveal: false }, may)),
+    /reveal"/,
+    'not by everybody',
+  );
+  const shown = eta.render('fragments/container/detail', detailModel({ ...details, reveal: true }, context));
+  for (const word of ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight']) {
+    t.match(shown, `hunter2-${word}`, `${word} is shown on demand`);
+  }
+  t.notMatch(render('fragments/image/detail'), /hunter2/, 'nor are those of an image');
+
+  const bullets = '••••••••';
+  for (const [text, masked] of [
+    ['postgres://u:p@ss/word@host/db', `postgres://u:${bullets}@host/db`],
+    ['redis://:secret@cache:6379/0', `redis://:${bullets}@cache:6379/0`],
+    ['https://ghp_abcdef@github.com/x', `https://${bullets}@github.com/x`],
+    ['http://registry:5000/path', 'http://registry:5000/path'],
+    ['Server=db;Password=p4ss;Timeout=3', `Server=db;Password=${bullets};Timeout=3`],
+    ['{"api_key": "abc", "port": 80}', `{"api_key": ${bullets}, "port": 80}`],
+    ['nothing to see', 'nothing to see'],
+  ] as const) {
+    t.equal(toText(maskText(text)), masked, text);
+  }
+  t.equal(maskValueText('MY_Secret_thing', 'abc'), bullets, 'by the name of a variable, whatever its case');
+  t.equal(maskValueText('EMPTY_TOKEN', ''), '', 'nothing stays nothing');
+  t.same(maskArgumentsText(['--token', 'abc', '--key=def', '--tokens', '--verbose']), [
+    '--token',
+    bullets,
+    `--key=${bullets}`,
+    '--tokens',
+    '--verbose',
+  ]);
+});
+
+t.test('The hooks that others rely on', async (t) => {
+  const row = render('fragments/containers/row', 'web').trim();
+  t.match(
+    row,
+    new RegExp(`^<tr role="row" id="container-${id}" data-name="web" data-state="running" data-project="web"`),
+  );
+  for (const cell of ['state', 'cpu', 'memory', 'age']) {
+    const html = render(`fragments/containers/${cell}`).trim();
+    t.match(html, new RegExp(`^<td [^>]*id="${cell}-${id}"[^]*</td>$`), `${cell} is one cell`);
+    t.ok(row.includes(html), `${cell} is the same in its row and alone`);
+  }
+  t.match(
+    render('fragments/containers/group', 'my-shop'),
+    /^\s*<tbody role="rowgroup" id="project-my-shop" data-project="my-shop">/,
+  );
+  t.match(render('fragments/containers/group-head', 'my-shop'), 'id="project-my-shop-head"');
+  t.match(render('fragments/images/row'), new RegExp(`<tr role="row" id="image-${'cd'.repeat(32)}"`));
+  t.match(render('fragments/containers/list'), '<div class="list" id="containers">');
+  t.match(render('fragments/images/list'), '<div class="list" id="images">');
+  for (const [name, hook] of [
+    ['fragments/containers/summary', 'containers-summary'],
+    ['fragments/images/summary', 'images-summary'],
+    ['fragments/container/head', 'container-head'],
+    ['fragments/container/detail', 'container-detail'],
+    ['fragments/image/detail', 'image-detail'],
+    ['fragments/stats/charts', 'stats'],
+    ['fragments/engine-status', 'engine-status'],
+    ['fragments/engine-notice', 'engine-notice'],
+    ['fragments/messages', 'messages'],
+  ] as const) {
+    t.equal(attribute(render(name).trim(), 'id'), hook, `${name} is #${hook}`);
+  }
+  const page = render('layouts/page');
+  t.match(page, /id="live-status" data-status="offline" role="status"/);
+  t.match(page, /id="engine-status" data-status="unreachable"/);
+  t.match(page, /<div class="notice bad message" role="alert">/);
+  t.match(page, 'DEMO');
+  t.match(page, 'read-only');
+  const status = eta.render('fragments/message', { base: '', message: { kind: 'status', text: 'done' } });
+  t.match(status, 'role="status"');
+});
+
+t.test('Log lines', async (t) => {
+  const html = eta.render('fragments/logs/lines', logLinesModel([line('a', 'c1'), { lines: 1204 }, line('b', 'c2')]));
+  t.match(html, /^<hx-partial hx-target="#log-lines" hx-swap="beforeend">/);
+  t.match(html, 'data-ts="2025-01-24T14:14:59.123456789Z" data-cursor="c1" data-stream="stderr"');
+  t.match(html, /class="log-gap"[^>]*><span>1,204 lines skipped/);
+  t.notMatch(html, /(?:<\/div>)\s+</, 'no text stands between lines');
+  t.match(render('fragments/logs/viewer'), /id="log-lines" role="log"/);
+  t.match(render('fragments/logs/viewer'), /id="log-live" hidden hx-ws:connect="[^"]+" hx-swap="none"/);
+  const coloured = eta.render(
+    'fragments/logs/line',
+    logLineModel(line('\u001b[31mred\u001b[0m and more'), { q: 'MORE' }),
+  );
+  t.match(coloured, '<span class="ansi-red">red</span>');
+  t.match(coloured, '<mark class="">more</mark>', 'what was searched for is marked, whatever its case');
+  t.match(eta.render('fragments/logs/line', logLineModel(line('<hx-partial hx-target="body">'))), '&lt;hx-partial');
+});
+
+t.test('What may not be done is not offered', async (t) => {
+  for (const name of [
+    'fragments/containers/list',
+    'fragments/container/head',
+    'pages/project',
+    'fragments/images/list',
+    'fragments/image/detail',
+  ]) {
+    t.match(render(name, 'web', all), /formaction=|\/remove"/, `${name} offers it`);
+    t.notMatch(render(name, 'web', nothing), /formaction=|\/remove"/, `${name} does not`);
+  }
+  const buttons = (state: string) =>
+    [
+      ...eta
+        .render('fragments/containers/actions', rowModel(container({ state }), undefined, context))
+        .matchAll(/formaction="[^"]*\/(\w+)"/g),
+    ].map((match) => match[1]);
+  t.same(buttons('running'), ['stop', 'restart', 'pause', 'kill']);
+  t.same(buttons('paused'), ['unpause', 'restart', 'stop', 'kill']);
+  t.same(buttons('exited'), ['start', 'restart']);
+  t.same(buttons('removing'), []);
+});
+
+t.test('States in words', async (t) => {
+  const look = (state: string, status: string, oomKilled = false) => {
+    const { glyph, word, code } = toStateModel({ ...container({ state, status }), oomKilled }, now);
+    return [glyph, word, code].join(' ').trim();
+  };
+  t.equal(look('running', 'Up 3 minutes'), 'running running');
+  t.equal(look('running', 'Up 3 minutes (healthy)'), 'running healthy');
+  t.equal(look('running', 'Up 3 minutes (unhealthy)'), 'unhealthy unhealthy');
+  t.equal(look('exited', 'Exited (0) 2 hours ago'), 'exited exited 0');
+  t.equal(look('exited', 'Exited (143) 2 hours ago'), 'exited exited 143');
+  t.equal(look('exited', 'Exited (1) 2 hours ago'), 'failed exited 1');
+  t.equal(look('exited', 'Exited (137) 2 hours ago', true), 'oom OOM-killed 137');
+  t.equal(look('dead', 'Dead'), 'dead dead');
+  t.match(render('fragments/containers/age'), 'Up 3 minutes');
+  t.match(exitWords(137, true, '512 MB'), /128 \+ 9: ended by SIGKILL, by the kernel: .* 512 MB/);
+  t.match(exitWords(137, false, ''), /SIGKILL: killed by a person/);
+  t.match(exitWords(127, false, ''), /not found in the image/);
+});
+
+t.test('Ports lead where the page came from', async (t) => {
+  const hrefs = (host: string) => toPortModels(container().ports, host).map((port) => port.href);
+  t.same(hrefs('docker.example:3000'), [null, 'http://docker.example:8080', 'https://127.0.0.1:8443', null]);
+  t.equal(hostName('[::1]:3000'), '[::1]');
+  t.equal(hostName('fe80::1'), '[fe80::1]');
+  for (const host of ['a b', 'a/b', 'x"y', 'a@b', '', 'javascript:alert(1)'])
+    t.equal(hostName(host), null, `not ${host}`);
+});
+
+t.test('A project has an id of its own', async (t) => {
+  t.equal(projectSlug(null), 'standalone');
+  t.equal(projectSlug('my-shop_2'), 'my-shop_2');
+  const names = ['shop', 'Shop', 'SHOP', 'shop-head', 'standalone', 'a b', 'a-b', 'ü', 'ö', '', hostile];
+  const slugs = names.map(projectSlug);
+  t.equal(new Set([...slugs, 'standalone']).size, names.length + 1, 'no two share one');
+  for (const slug of slugs) t.match(slug, /^[a-z0-9_-]+$/);
+  t.notOk(slugs.includes('shop-head'), 'none is another’s first row');
+});
+
+t.test('Charts', async (t) => {
+  const samples = [sample(60), sample(50), sample(20), sample(10, { networkRxBytes: 5 })];
+  const { charts } = chartsModel({ id, range: '1h', stepSeconds: 10, samples }, '1h', now, context).stats;
+  const [cpu, memory, network] = charts.map(({ chart }) => chart);
+  t.equal(cpu?.line.match(/M/g)?.length, 2, 'a gap stays a gap');
+  t.equal(memory?.top, '512 MB limit');
+  t.equal(network?.now, '1 B/s', 'totals are shown as rates; one that began anew has none');
+  t.match(render('fragments/stats/charts'), /<title>[0-9:]{5} UTC: 10\.0%<\/title>/, 'values are told when pointed at');
+  t.match(
+    eta.render(
+      'fragments/stats/charts',
+      chartsModel({ id, range: '1h', stepSeconds: 10, samples: [] }, '1h', now, context),
+    ),
+    'No figures yet',
+  );
+});
+
+t.test('Numbers and times as people read them', async (t) => {
+  for (const [value, text] of [
+    [0, '0 B'],
+    [999, '999 B'],
+    [4100, '4.1 kB'],
+    [412e6, '412 MB'],
+    [999.6e6, '1 GB'],
+    [1.36e9, '1.36 GB'],
+    [12.84e9, '12.8 GB'],
+  ] as const) {
+    t.equal(format.bytes(value), text);
+  }
+  t.same([5e3, 41 * 6e4, 40 * 36e5, 3 * 864e5, 430 * 864e5, 900 * 864e5].map(format.duration), [
+    '5 s',
+    '41 min',
+    '40 h',
+    '3 d',
+    '14 mo',
+    '2 y',
+  ]);
+  t.equal(format.count(1234567), '1,234,567');
+  t.equal(format.dateTime(now), '24 Jan 2025, 14:15:00 UTC');
+  t.equal(format.moment('0001-01-01T00:00:00Z'), null, 'year 1 is never');
+  const name = 'shop-frontend-image-resizer-worker-with-a-long-name-12';
+  const { head, tail } = format.splitName(name);
+  t.equal(head + tail, name);
+  t.match(tail, /-12$/, 'the end of a long name is kept');
+  t.same(format.splitReference('host:5000/a/b:1.2'), { repository: 'host:5000/a/b', tag: ':1.2' });
+  t.same(format.splitReference(imageId), { repository: '', tag: 'cdcdcdcdcdcd' });
+});
