@@ -8,7 +8,6 @@ import { selectContainers } from '../services/container-list.ts';
 import type { Container } from '../services/containers.ts';
 import { type ContainerAction, checkContainerRef, type RemoveChoices } from '../services/docker.ts';
 import type { EngineContainerDetail } from '../services/docker-types.ts';
-import { chartsModel } from '../views/models/charts.ts';
 import { detailModel, headModel, removeContainerModel } from '../views/models/container.ts';
 import { rowModel } from '../views/models/containers.ts';
 import type { ViewContext } from '../views/models/context.ts';
@@ -16,6 +15,7 @@ import { toContainerDetailJson, toContainerJson } from './container-json.ts';
 import { logPane } from './logs.ts';
 import { isHtmx, requireEngine, resolveContainer, sendFragment, sendPage, viewContext, wayBack } from './pages.ts';
 import * as schemas from './schemas.ts';
+import { renderCharts } from './stats.ts';
 
 const actions = ['start', 'stop', 'restart', 'pause', 'unpause', 'kill'] as const satisfies readonly ContainerAction[];
 const ActionParams = Type.Object({
@@ -204,18 +204,20 @@ const toChoices = (body: { force?: boolean | string; volumes?: boolean | string 
   volumes: schemas.isTicked(body?.volumes),
 });
 
-/** What a container's detail shows; where the engine is gone, what the inventory knows. */
-async function detailOf(deps: Deps, container: Container, context: ViewContext, reveal: boolean) {
+/** The markup of a container's detail; where the engine is gone, of what the inventory knows. */
+export async function renderDetail(
+  deps: Deps,
+  container: Container,
+  context: ViewContext,
+  reveal: boolean,
+): Promise<string> {
   const inspect = await inspectIfThere(deps, container.id);
   const imageTags = deps.inventory.findImage(container.imageId)?.tags ?? [];
   const revealHref = context.can.reveal ? `${context.base}/containers/${container.id}/reveal` : null;
   const figures = deps.rowFigures(container.id);
-  return detailModel({ container, inspect, imageTags, figures, reveal, revealHref }, context);
+  const model = detailModel({ container, inspect, imageTags, figures, reveal, revealHref }, context);
+  return deps.render('fragments/container/detail', model);
 }
-
-/** The markup of a container's detail. */
-export const renderDetail = async (deps: Deps, container: Container, context: ViewContext, reveal: boolean) =>
-  deps.render('fragments/container/detail', await detailOf(deps, container, context, reveal));
 
 async function inspectIfThere(deps: Deps, id: string): Promise<EngineContainerDetail> {
   if (deps.inventory.engine().status === 'unreachable') return { Id: id };
@@ -230,12 +232,11 @@ async function sendContainerPage(
   reveal: boolean,
 ) {
   const context = viewContext(request, deps);
-  const stats = await deps.stats.history(container.id, '1h');
   const body = deps.render('pages/container', {
-    head: headModel(container, context),
-    detail: await detailOf(deps, container, context, reveal),
-    charts: chartsModel(stats, '1h', context.now, context),
-    logs: await logPane(deps, container, context),
+    headHtml: deps.render('fragments/container/head', headModel(container, context)),
+    detailHtml: await renderDetail(deps, container, context, reveal),
+    chartsHtml: await renderCharts(deps, container.id, '1h', context),
+    logsHtml: deps.render('fragments/logs/viewer', await logPane(deps, container, context)),
   });
   // With secrets shown, the page stays as it is: a push would mask them again.
   const topics = reveal ? [] : [`container:${container.id}`, `stats:${container.id}`];

@@ -146,7 +146,10 @@ function parse<T extends Type.TSchema>(schema: T, request: FastifyRequest): Stat
   const query = { ...(request.query as object) };
   const validate = request.getValidationFunction(schema) ?? request.compileValidationSchema(schema, 'querystring');
   if (validate(query)) return query as Static<T>;
-  throw Object.assign(new Error('invalid parameters'), { validation: validate.errors, validationContext: 'querystring' });
+  throw Object.assign(new Error('invalid parameters'), {
+    validation: validate.errors,
+    validationContext: 'querystring',
+  });
 }
 
 function toConnection(socket: WebSocket): Connection {
