@@ -4,6 +4,7 @@ import type { Deps } from '../deps.ts';
 import { checkContainerRef } from '../services/docker.ts';
 import type { StatsRange } from '../services/stats-store.ts';
 import { chartsModel } from '../views/models/charts.ts';
+import { headModel } from '../views/models/container.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { resolveContainer, sendFragment, sendPage, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
@@ -19,11 +20,10 @@ export function registerStats(app: App, deps: Deps): void {
     const range = request.query.range || '1h';
     const context = viewContext(request, deps);
     const body = deps.render('pages/stats', {
-      ...context,
-      name: container.name,
-      href: `${context.base}/containers/${container.id}`,
+      headHtml: deps.render('fragments/container/head', headModel(container, context)),
       chartsHtml: await renderCharts(deps, container.id, range, context),
     });
+    // Longer ranges change too slowly to be followed.
     const topics = range === '1h' ? [`stats:${container.id}`] : [];
     return sendPage(request, reply, deps, { title: `Figures of ${container.name}`, nav: 'containers', topics }, body);
   });
