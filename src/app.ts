@@ -18,7 +18,7 @@ import { type Capability, capabilityOf, checkCapability } from './routes/access.
 import { registerAssets } from './routes/assets.ts';
 import { registerContainers } from './routes/containers.ts';
 import { type ErrorSender, registerErrors } from './routes/errors.ts';
-import { checkHost, checkSite } from './routes/guards.ts';
+import { allowEmbedding, checkHost, checkSite } from './routes/guards.ts';
 import { registerHealth } from './routes/health.ts';
 import { registerImages } from './routes/images.ts';
 import { drainSockets, registerLive } from './routes/live.ts';
@@ -146,6 +146,7 @@ async function registerGuards(app: App, config: Config, live: Live) {
   });
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id);
+    allowEmbedding(request, reply, config);
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
   });
   await app.register(fastifyHelmet, helmetOptions);

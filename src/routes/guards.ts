@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Config, isLoopback } from '../config.ts';
 import { Problem } from '../errors.ts';
 
@@ -51,4 +51,20 @@ function isSameOrigin(request: FastifyRequest): boolean {
 /** `Origin` leaves a default port out, `Host` may hold it. */
 function withoutDefaultPort(origin: string, host: string): string {
   return host.replace(origin.startsWith('https:') ? /:443$/ : /:80$/, '');
+}
+
+/**
+ * Lets the origins in `EMBED_ORIGINS` frame and fetch fragments, and nobody anything else. They are read without
+ * credentials: what a fragment shows to them is what it shows to anybody.
+ */
+export function allowEmbedding(request: FastifyRequest, reply: FastifyReply, config: Config): void {
+  if (config.embedOrigins.length === 0 || !request.url.startsWith(`${config.basePath}/fragments/`)) return;
+  const policy = String(reply.getHeader('content-security-policy') ?? '');
+  const ancestors = `frame-ancestors 'self' ${config.embedOrigins.join(' ')}`;
+  reply.header('content-security-policy', policy.replace("frame-ancestors 'self'", ancestors));
+  reply.removeHeader('x-frame-options');
+  reply.header('cross-origin-resource-policy', 'cross-origin');
+  reply.header('vary', 'origin');
+  const { origin } = request.headers;
+  if (origin && config.embedOrigins.includes(origin)) reply.header('access-control-allow-origin', origin);
 }
