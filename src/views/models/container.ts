@@ -94,7 +94,7 @@ export function headModel(container: Container, context: ViewContext): HeadModel
       name: container.name,
       dockerState: container.state,
       state: toStateModel(container, now),
-      sub: [service, stateAge(container, now)].filter(Boolean).join(', '),
+      sub: [service, stateAge(container, now).replace(/^Up/, 'up')].filter(Boolean).join(', '),
       listHref: `${base}/containers`,
       project: href === null ? null : { title: container.projectTitle, href },
       href: `${base}/containers/${container.id}`,

@@ -343,11 +343,10 @@ function toEmpty({ counts, query, engineKnown }: ListInput, base: string): ListM
   return { kind, clearHref: listHref(base, { ...query, q: '', state: '', project: '' }, {}) };
 }
 
-/** The data of `pages/project`: one Compose project, its containers and, where given, its merged logs. */
+/** The data of `pages/project`: one Compose project and its containers; `logsHtml` may come with it. */
 export type ProjectPageModel = Shared & {
   title: string;
   listHref: string;
-  logsHref: string;
   group: GroupModel['group'];
   list: ListModel['list'];
 };
@@ -377,7 +376,6 @@ export function projectPageModel(group: GroupInput, context: ViewContext): Proje
     ...toShared(context),
     title: head.title,
     listHref: `${context.base}/containers`,
-    logsHref: `${head.href ?? ''}/logs`,
     group: head,
     list: model.list,
   };

@@ -145,7 +145,7 @@ const imagesHref = (base: string, query: ImageQuery, changes: Partial<ImageQuery
   toHref(`${base}/images`, { ...query, ...changes });
 
 function toSort(key: string, label: string, query: ImageQuery, base: string) {
-  const current = query.sort || 'name';
+  const current = query.sort || '-created';
   const direction: 'ascending' | 'descending' | null =
     current === key ? 'ascending' : current === `-${key}` ? 'descending' : null;
   const isNextDescending = direction === null ? key !== 'name' : direction === 'ascending';
