@@ -17,7 +17,7 @@ import { createEta, type Render, viewsFolder } from './render.ts';
 import { type Capability, capabilityOf, checkCapability } from './routes/access.ts';
 import { registerAssets } from './routes/assets.ts';
 import { registerContainers } from './routes/containers.ts';
-import { type ErrorSender, registerErrors } from './routes/errors.ts';
+import { registerErrors, sendBare } from './routes/errors.ts';
 import { allowEmbedding, checkHost, checkSite } from './routes/guards.ts';
 import { registerHealth } from './routes/health.ts';
 import { registerImages } from './routes/images.ts';
@@ -59,7 +59,6 @@ const maxParamLength = 16 * 1024;
  * @throws Error that names DATA_DIR where the database can't be opened
  */
 export async function buildApp(config: Config): Promise<App> {
-  const errors: ErrorSender = { send: (error, _request, reply) => reply.code(error.statusCode ?? 400).send() };
   const app: App = fastify({
     logger: config.logLevel === 'silent' ? false : { level: config.logLevel },
     trustProxy: config.trustProxy,
@@ -67,8 +66,7 @@ export async function buildApp(config: Config): Promise<App> {
     routerOptions: { maxParamLength, ignoreTrailingSlash: true },
     genReqId: () => randomUUID().slice(0, 13),
     forceCloseConnections: true,
-    // A wrong address is refused before any route: the errors' own handler tells it as it tells all others.
-    frameworkErrors: (error, request, reply) => void errors.send(error, request, reply),
+    frameworkErrors: sendBare,
   }).withTypeProvider<TypeBoxTypeProvider>();
   const eta = createEta();
   const render: Render = (name, data) => eta.render(name, data);
@@ -77,11 +75,19 @@ export async function buildApp(config: Config): Promise<App> {
   await registerGuards(app, config, services.live);
   // `production` keeps the plugin from switching the shared engine's cache off.
   await app.register(fastifyView, { engine: { eta }, templates: viewsFolder, production: true });
-  await app.register(async (scope) => registerRoutes(scope as App, config, services, render, errors), {
+  await app.register(async (scope) => registerRoutes(scope as App, config, services, render), {
     prefix: config.basePath,
   });
-  if (config.basePath) registerHealth(app, services);
+  if (config.basePath) registerOutside(app, services);
   return app;
+}
+
+/** What is answered outside the base path: health, for whoever does not come through the proxy. */
+function registerOutside(app: App, services: Services) {
+  registerHealth(app, services);
+  app.setNotFoundHandler((request, reply) =>
+    sendBare(new Problem('not_found', 'There is no such page.'), request, reply),
+  );
 }
 
 /** Everything that the routes work with and that has to be closed. */
@@ -185,12 +191,12 @@ const openApiOptions = {
   hideUntagged: true,
 };
 
-async function registerRoutes(app: App, config: Config, services: Services, render: Render, errors: ErrorSender) {
+async function registerRoutes(app: App, config: Config, services: Services, render: Render) {
   const assets = registerAssets(app, config.basePath);
   const rowFigures = createRowFigures(services.stats);
   const messages = createMessages(config.basePath || '/');
   const deps: Deps = { ...services, config, render, rowFigures, assets, messages };
-  errors.send = registerErrors(app, deps);
+  registerErrors(app, deps);
   registerHealth(app, services);
   registerPreferences(app, deps);
   registerContainers(app, deps);

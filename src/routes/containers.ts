@@ -20,7 +20,7 @@ import { renderCharts } from './stats.ts';
 const actions = ['start', 'stop', 'restart', 'pause', 'unpause', 'kill'] as const satisfies readonly ContainerAction[];
 const ActionParams = Type.Object({
   id: Type.String(),
-  action: Type.Union(actions.map((action) => Type.Literal(action))),
+  action: schemas.oneOf(actions),
 });
 
 /** What was done, as a message says it. */

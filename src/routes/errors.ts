@@ -36,14 +36,22 @@ type Validation = NonNullable<FastifyError['validation']>[number];
 function describeField(fault: Validation, context = 'request'): string {
   const missing = (fault.params as { missingProperty?: string }).missingProperty;
   const field = missing ?? (fault.instancePath.replace(/^\//, '').replaceAll('/', '.') || context);
+  const { allowedValues } = fault.params as { allowedValues?: unknown[] };
+  if (allowedValues) return `${field}: must be one of ${allowedValues.filter((value) => value !== '').join(', ')}.`;
   return `${field}: ${fault.message ?? 'is not allowed'}.`;
 }
 
-/** How an error is answered where no route was found to answer it. */
-export type ErrorSender = { send: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => unknown };
+/** Answers what is refused before any route is looked for, such as a wrongly encoded address: no page can be made there. */
+export function sendBare(error: Error, request: FastifyRequest, reply: FastifyReply): void {
+  const problem = toProblem(error);
+  reply.code(problem.status).header('x-request-id', request.id);
+  void (/\/api\//.test(request.url)
+    ? sendJson(problem, request, reply)
+    : reply.type('text/plain').send(`${problem.message}\n`));
+}
 
 /** Tells every refusal and failure in the form that was asked for, with the request id that the log has. */
-export function registerErrors(app: App, deps: Deps): ErrorSender['send'] {
+export function registerErrors(app: App, deps: Deps): void {
   const prefix = deps.config.basePath;
 
   function isBelow(request: FastifyRequest, part: string): boolean {
@@ -61,7 +69,6 @@ export function registerErrors(app: App, deps: Deps): ErrorSender['send'] {
 
   app.setErrorHandler((error, request, reply) => send(error, request, reply));
   app.setNotFoundHandler((request, reply) => send(new Problem('not_found', 'There is no such page.'), request, reply));
-  return send;
 }
 
 function sendJson(problem: Problem, request: FastifyRequest, reply: FastifyReply) {

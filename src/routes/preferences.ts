@@ -2,12 +2,13 @@ import { Type } from 'typebox';
 import type { App } from '../app.ts';
 import type { Deps } from '../deps.ts';
 import { wayBack } from './pages.ts';
+import { oneOf } from './schemas.ts';
 
 const yearSeconds = 365 * 24 * 3600;
 
 const Preferences = Type.Object({
-  theme: Type.Optional(Type.Union([Type.Literal('system'), Type.Literal('light'), Type.Literal('dark')])),
-  density: Type.Optional(Type.Union([Type.Literal('dense'), Type.Literal('roomy')])),
+  theme: Type.Optional(oneOf(['system', 'light', 'dark'])),
+  density: Type.Optional(oneOf(['dense', 'roomy'])),
 });
 
 /** How somebody wants pages to look, kept in their browser. */

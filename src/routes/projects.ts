@@ -13,7 +13,7 @@ import * as schemas from './schemas.ts';
 
 const ActionParams = Type.Object({
   project: Type.String({ minLength: 1, maxLength: 255 }),
-  action: Type.Union(projectActions.map((action) => Type.Literal(action))),
+  action: schemas.oneOf(projectActions),
 });
 
 const done: Record<ProjectAction, string> = { start: 'started', stop: 'stopped', restart: 'restarted' };

@@ -163,37 +163,32 @@ export const ProjectResult = Type.Object({
 
 export const Removed = Type.Object({ id: Type.String(), removed: Type.Literal(true) });
 
+/** One of some words, as a list that errors can name. */
+export const oneOf = <const T extends string>(values: readonly T[]) => Type.Unsafe<T>({ type: 'string', enum: values });
+
 // A form may send a field empty where nothing was chosen.
 const choice = (values: readonly string[]) =>
-  Type.Union([Type.Literal(''), ...values.map((value) => Type.Literal(value))]);
+  Type.Unsafe<string>({ type: 'string', enum: ['', ...values], default: '' });
 
 export const IdParams = Type.Object({ id: Type.String() });
 export const ProjectParams = Type.Object({ project: Type.String({ minLength: 1, maxLength: 255 }) });
 
 export const ListQuery = Type.Object({
   q: Type.String({ maxLength: 200, default: '' }),
-  state: Type.Unsafe<string>({ ...choice(stateFilters), default: '' }),
+  state: choice(stateFilters),
   project: Type.String({ maxLength: 255, default: '' }),
-  sort: Type.Unsafe<string>({ ...choice(containerSorts.flatMap((sort) => [sort, `-${sort}`])), default: '' }),
+  sort: choice(containerSorts.flatMap((sort) => [sort, `-${sort}`])),
 });
 
 export const ImageQuery = Type.Object({
   q: Type.String({ maxLength: 200, default: '' }),
-  sort: Type.Unsafe<string>({ ...choice(imageSorts.flatMap((sort) => [sort, `-${sort}`])), default: '' }),
-  dangling: Type.Unsafe<string>({ ...choice(['true', 'false', '1', '0']), default: '' }),
+  sort: choice(imageSorts.flatMap((sort) => [sort, `-${sort}`])),
+  dangling: choice(['true', 'false', '1', '0']),
 });
 
 // A checkbox that is ticked sends "on" or "1"; JSON sends true.
 const checkbox = Type.Optional(
-  Type.Union([
-    Type.Boolean(),
-    Type.Literal('true'),
-    Type.Literal('false'),
-    Type.Literal('on'),
-    Type.Literal('1'),
-    Type.Literal('0'),
-    Type.Literal(''),
-  ]),
+  Type.Unsafe<boolean | string>({ enum: [true, false, 'true', 'false', 'on', '1', '0', ''] }),
 );
 
 export const RemoveBody = Type.Union([Type.Object({ force: checkbox, volumes: checkbox }), Type.Null()]);
@@ -204,8 +199,10 @@ export const RemoveImageBody = Type.Union([Type.Object({ force: checkbox }), Typ
 export const isTicked = (value: boolean | string | undefined): boolean =>
   value === true || value === 'true' || value === 'on' || value === '1';
 
+export const statsRanges = ['1h', '24h', '7d', '30d'] as const;
+
 export const StatsQuery = Type.Object({
-  range: Type.Unsafe<'1h' | '24h' | '7d' | '30d'>({ ...choice(['1h', '24h', '7d', '30d']), default: '1h' }),
+  range: Type.Unsafe<(typeof statsRanges)[number]>({ type: 'string', enum: statsRanges, default: '1h' }),
 });
 
 export const LogQuery = Type.Object({
@@ -213,6 +210,6 @@ export const LogQuery = Type.Object({
   since: Type.String({ maxLength: 64, default: '' }),
   until: Type.String({ maxLength: 64, default: '' }),
   q: Type.String({ maxLength: 200, default: '' }),
-  stream: Type.Unsafe<string>({ ...choice(['stdout', 'stderr']), default: '' }),
-  follow: Type.Unsafe<string>({ ...choice(['1', 'true', '0', 'false']), default: '' }),
+  stream: choice(['stdout', 'stderr']),
+  follow: choice(['1', 'true', '0', 'false']),
 });

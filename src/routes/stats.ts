@@ -17,7 +17,7 @@ export function registerStats(app: App, deps: Deps): void {
 
   app.get('/containers/:id/stats', { schema }, async (request, reply) => {
     const container = await find(request);
-    const range = request.query.range || '1h';
+    const range = request.query.range;
     const context = viewContext(request, deps);
     const body = deps.render('pages/stats', {
       headHtml: deps.render('fragments/container/head', headModel(container, context)),
@@ -30,10 +30,7 @@ export function registerStats(app: App, deps: Deps): void {
 
   app.get('/fragments/containers/:id/stats', { schema }, async (request, reply) => {
     const container = await find(request);
-    return sendFragment(
-      reply,
-      await renderCharts(deps, container.id, request.query.range || '1h', viewContext(request, deps)),
-    );
+    return sendFragment(reply, await renderCharts(deps, container.id, request.query.range, viewContext(request, deps)));
   });
 
   app.get(
@@ -46,7 +43,7 @@ export function registerStats(app: App, deps: Deps): void {
         response: { 200: schemas.Stats },
       },
     },
-    async (request) => deps.stats.history((await find(request)).id, request.query.range || '1h'),
+    async (request) => deps.stats.history((await find(request)).id, request.query.range),
   );
 }
 
