@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 import fastifyCookie from '@fastify/cookie';
 import fastifyFormbody from '@fastify/formbody';
 import fastifyHelmet from '@fastify/helmet';
@@ -50,6 +51,7 @@ declare module 'fastify' {
   }
 }
 
+const firstLookMs = 2_000;
 const bodyLimit = 64 * 1024;
 const maxParamLength = 16 * 1024;
 
@@ -111,9 +113,11 @@ async function openServices(app: App, config: Config) {
   const logs = createLogs(docker);
   const live = createLive();
   followInventory(inventory, stats, logs);
-  app.addHook('onReady', () => {
+  app.addHook('onReady', async () => {
     inventory.start();
-    stats.start();
+    void stats.start();
+    // So that the first page already shows what there is; an engine that is away or silent holds nobody up for long.
+    await Promise.race([inventory.ready, setTimeout(firstLookMs, undefined, { ref: false })]);
   });
   app.addHook('onClose', async () => {
     logs.close();

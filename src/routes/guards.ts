@@ -10,7 +10,7 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
  * @throws Problem `misdirected`
  */
 export function checkHost(request: FastifyRequest, config: Config): void {
-  const host = (request.headers.host ?? '').toLowerCase();
+  const host = request.host.toLowerCase();
   const name = host.replace(/:\d+$/, '');
   if (config.allowedHosts.length > 0) {
     if (config.allowedHosts.includes(host) || config.allowedHosts.includes(name)) return;

@@ -119,7 +119,7 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
       const stream = await docker.events(signal);
       const reading = readJsonLines<EngineEvent>(stream, onEvent);
       reading.catch(() => {});
-      const [version, info] = await Promise.all([docker.version(signal), docker.info(signal)]);
+      const [version, info] = await Promise.all([docker.version(signal), unlessRefused(docker.info(signal), {})]);
       await resync(signal);
       connectedAt = Date.now();
       setEngine({ ...describe(version), cpus: info.NCPU ?? 0, memoryBytes: info.MemTotal ?? 0 });
@@ -213,7 +213,7 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
   }
 
   async function resync(signal: AbortSignal) {
-    await Promise.all([listContainers(undefined, signal), refreshImages(signal)]);
+    await Promise.all([listContainers(undefined, signal), unlessRefused(refreshImages(signal), undefined)]);
   }
 
   async function listContainers(ids: readonly string[] | undefined, signal: AbortSignal | undefined) {
@@ -307,11 +307,14 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
 
     engine: (): EngineState => engine,
 
-    /** Asks the engine anew about some containers, so that an action's own answer already shows its effect. */
-    refresh: (ids: readonly string[]) => listContainers(ids, session?.signal),
+    /**
+     * Asks the engine anew about some containers, so that an action's own answer already shows its effect. Never
+     * throws: where it can't be asked, the events tell.
+     */
+    refresh: (ids: readonly string[]) => listContainers(ids, session?.signal).catch(() => {}),
 
-    /** Asks the engine anew about its images. */
-    refreshImages: () => refreshImages(),
+    /** Asks the engine anew about its images. Never throws. */
+    refreshImages: () => refreshImages().catch(() => {}),
 
     /** Calls back at each change with what became different; returns how to stop that. */
     onChange: (listener: (change: InventoryChange) => void) => {
@@ -328,6 +331,14 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
       listeners.clear();
     },
   };
+}
+
+/** A socket proxy may refuse what is good to have: the rest goes on without it. */
+async function unlessRefused<T>(asked: Promise<T>, fallback: T): Promise<T> {
+  return asked.catch((error: unknown) => {
+    if (isProblem(error, 'engine_error')) return fallback;
+    throw error;
+  });
 }
 
 const minPrefix = 12;
