@@ -96,7 +96,7 @@ export function shortId(id: string): string {
  */
 export function splitName(name: string): { head: string; tail: string } {
   const letters = [...name];
-  if (letters.length <= 28) return { head: name, tail: '' };
+  if (letters.length <= 20) return { head: name, tail: '' };
   return { head: letters.slice(0, -10).join(''), tail: letters.slice(-10).join('') };
 }
 
