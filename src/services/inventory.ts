@@ -123,6 +123,7 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
       await resync(signal);
       connectedAt = Date.now();
       setEngine({ ...describe(version), cpus: info.NCPU ?? 0, memoryBytes: info.MemTotal ?? 0 });
+      firstAttempt();
       await Promise.race([reading, keepAsking(signal)]);
       throw new Error('The event stream ended.');
     } catch (error) {

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { createDocker } from '../../src/services/docker.ts';
 import type { EngineEvent } from '../../src/services/docker-types.ts';
@@ -307,6 +308,13 @@ t.test('an engine that is away is asked again with a growing pause', async (t) =
   t.equal(named('web'), undefined);
 });
 
+t.test('whoever waits for the first look at the engine waits no longer than it takes', async (t) => {
+  const { inventory } = await follow(t, { waits: false, prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const won = await Promise.race([inventory.ready.then(() => 'ready'), setTimeout(1_500, 'late')]);
+  t.equal(won, 'ready');
+  t.strictSame(states(inventory), ['web running']);
+});
+
 t.test('an engine that starts later than the program is found', async (t) => {
   const { engine, inventory } = await follow(t, { waits: false, prepare: (engine) => engine.refuse() });
   await inventory.ready;
@@ -493,6 +501,6 @@ t.test('a closed inventory asks nothing and holds no stream', async (t) => {
   inventory.close();
   await until(() => engine.openStreams('events').length === 0, 'the stream ends');
   engine.forgetRequests();
-  await new Promise((resolve) => setTimeout(resolve, 150));
+  await setTimeout(150);
   t.equal(engine.requests.length, 0);
 });

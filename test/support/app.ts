@@ -15,7 +15,7 @@ export type AppOptions = {
   engine?: SimulatedEngineOptions | SimulatedEngine;
   /** Done before the application looks at the engine. */
   prepare?: (engine: SimulatedEngine) => unknown;
-  /** Settings over those of the tests: a free port, no sampling, no log. */
+  /** Settings over those of the tests: a free port, no sampling, no log, no limit of requests. */
   env?: Record<string, string>;
   /** Whether to wait until the engine is known; default true. */
   waits?: boolean;
@@ -34,7 +34,14 @@ export async function startApp(t: Test, { engine: wanted = {}, prepare, env = {}
   const engine = isRunning ? wanted : await createSimulatedEngine(wanted as SimulatedEngineOptions);
   await prepare?.(engine);
   const dataDir = mkdtempSync(join(tmpdir(), 'fairlead-test-'));
-  const settings = { PORT: '0', DOCKER_HOST: engine.host, DATA_DIR: dataDir, LOG_LEVEL: 'silent', STATS_INTERVAL: '0' };
+  const settings = {
+    PORT: '0',
+    DOCKER_HOST: engine.host,
+    DATA_DIR: dataDir,
+    LOG_LEVEL: 'silent',
+    STATS_INTERVAL: '0',
+    MAX_REQUESTS_PER_MINUTE: '1000000',
+  };
   const config = readConfig({ ...settings, ...env });
   const app = await buildApp(config);
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
@@ -151,6 +158,6 @@ export async function until(
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms`);
-    await sleep(5);
+    await sleep(10);
   }
 }

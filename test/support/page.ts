@@ -121,14 +121,31 @@ function swap(target: Element, how: string, nodes: Element[]) {
   const { parent } = target;
   if (!parent) throw new Error(`#${target.attributes.id} is no longer on the page`);
   const at = parent.children.indexOf(target);
-  const place = (start: number, removed: number) => {
-    parent.children.splice(start, removed, ...nodes);
-    for (const node of nodes) node.parent = parent;
-    if (removed) target.parent = null;
+  const [only] = nodes;
+  if (how === 'outerMorph' && only && nodes.length === 1 && only.tag === target.tag) return morph(target, only);
+  if (how === 'outerMorph' || how === 'delete') {
+    parent.children.splice(at, 1, ...adopt(parent, nodes));
+    target.parent = null;
+  } else if (how === 'afterend') parent.children.splice(at + 1, 0, ...adopt(parent, nodes));
+  else if (how === 'beforeend') target.children.push(...adopt(target, nodes));
+  else throw new Error(`no such swap: ${how}`);
+}
+
+function adopt(parent: Element, nodes: Element[]): Element[] {
+  for (const node of nodes) node.parent = parent;
+  return nodes;
+}
+
+/** Makes an element like another; it and those below that have the same id stay what they are. */
+function morph(target: Element, wanted: Element) {
+  const known = new Map([...walk(target)].map((node) => [node.attributes.id, node]));
+  const toKept = (node: Element): Element => {
+    const kept = node.attributes.id === undefined ? undefined : known.get(node.attributes.id);
+    const result = kept?.tag === node.tag ? kept : node;
+    result.attributes = node.attributes;
+    result.children = adopt(result, node.children.map(toKept));
+    return result;
   };
-  if (how === 'outerMorph' || how === 'delete') return place(at, 1);
-  if (how === 'afterend') return place(at + 1, 0);
-  if (how !== 'beforeend') throw new Error(`no such swap: ${how}`);
-  target.children.push(...nodes);
-  for (const node of nodes) node.parent = target;
+  target.attributes = wanted.attributes;
+  target.children = adopt(target, wanted.children.map(toKept));
 }
