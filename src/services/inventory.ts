@@ -137,9 +137,12 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
     return connectedAt;
   }
 
-  /** Pings and reconciles until one of them fails. */
+  /**
+   * Pings and reconciles until one of them fails. The first time soon: a death that was told just before the stream was
+   * open may not have been in the first list yet.
+   */
   async function keepAsking(signal: AbortSignal): Promise<never> {
-    for (let nextReconcile = Date.now() + timings.reconcile; ; ) {
+    for (let nextReconcile = Date.now() + Math.min(timings.doubt, timings.reconcile); ; ) {
       await pause(timings.ping, signal);
       signal.throwIfAborted();
       await docker.ping(signal);

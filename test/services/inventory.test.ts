@@ -9,6 +9,7 @@ import {
   type InventoryTimings,
 } from '../../src/services/inventory.ts';
 import { readJsonLines } from '../../src/services/lines.ts';
+import { createRefresher } from '../../src/services/refresher.ts';
 import { createSimulatedEngine, type SimulatedEngine, type SimulatedEngineOptions } from '../simulated/engine.ts';
 import { until } from '../support/app.ts';
 
@@ -177,8 +178,12 @@ t.test('a container that changes all the time is listed at most once each 50 ms'
   engine.forgetRequests();
   const startedAt = performance.now();
   await engine.storm({ count: 300, perSecond: 1_000, make: () => update(engine, 'busy') });
-  const ms = performance.now() - startedAt;
   await until(() => lists().length > 1, 'it was listed');
+  const ms = performance.now() - startedAt;
+  t.ok(
+    lists().every(({ query }) => query.filters?.includes(engine.container('busy').id)),
+    'each for it alone',
+  );
   t.ok(lists().length <= ms / 50 + 2, `${lists().length} lists in ${Math.round(ms)} ms`);
 });
 
@@ -379,6 +384,21 @@ t.test('what happens between the stream and the first list is not lost', async (
   t.ok(inventory.container(late.id));
 });
 
+t.test('a death just before the stream was open, which the first list does not show yet, is seen soon', async (t) => {
+  const { engine, named } = await follow(t, {
+    staleListMs: 200,
+    timings: { doubt: 300 },
+    prepare: (engine) => {
+      engine.addContainer({ name: 'web' });
+      engine.die('web', 1);
+    },
+  });
+  t.equal(named('web')?.state, 'running', 'so says the list');
+  t.equal(engine.container('web').state, 'exited');
+  await until(() => named('web')?.state === 'exited', 'it is right without an event', 2_000);
+  t.pass('a second look heals it');
+});
+
 t.test('images follow their events', async (t) => {
   const { engine, inventory, changes } = await follow(t, {
     prepare: (engine) => engine.addImage({ tags: ['lab/web:1'], size: 10 }),
@@ -425,6 +445,7 @@ t.test('the state of a long storm is the state of the engine', async (t) => {
   const { engine, inventory } = await follow(t, {
     staleListMs: 20,
     restartDelayMs: 10,
+    timings: { doubt: 500 },
     prepare: (engine) => {
       for (let n = 0; n < 20; n++) engine.addContainer({ name: `c${n}`, ...(n % 5 === 0 && { restart: 'always' }) });
     },
@@ -494,6 +515,40 @@ t.test('events are read one by one whatever their chunks are', async (t) => {
   t.strictSame(seen, ['ä', 'b'], 'split characters and broken lines do no harm');
   const endless = readJsonLines(Readable.from(['x'.repeat(2_000)]), () => {}, 1_000);
   await t.rejects(endless, /line without end/);
+});
+
+t.test('a timer that fires too early asks for nothing', async (t) => {
+  const asked: string[][] = [];
+  const refresher = createRefresher<string>(async (keys) => void asked.push([...keys]), 25);
+  for (let round = 0; round < 40; round++) {
+    refresher.add('a');
+    await setTimeout(10);
+  }
+  refresher.clear();
+  t.ok(asked.length > 5);
+  t.ok(
+    asked.every((keys) => keys.length === 1),
+    'no call names nobody, which an engine reads as everybody',
+  );
+});
+
+t.test('what a failed call asked for is asked again, and one call runs at a time', async (t) => {
+  let running = 0;
+  let most = 0;
+  const asked: string[] = [];
+  const refresher = createRefresher<string>(async (keys) => {
+    most = Math.max(most, ++running);
+    asked.push(keys.join());
+    await setTimeout(20);
+    running--;
+    if (asked.length === 1) throw new Error('not now');
+  }, 10);
+  refresher.add('a');
+  await until(() => asked.length === 1, 'the first call');
+  refresher.add('b');
+  await until(() => asked.includes('b') && asked.filter((keys) => keys === 'a').length === 2, 'both');
+  refresher.clear();
+  t.equal(most, 1);
 });
 
 t.test('a closed inventory asks nothing and holds no stream', async (t) => {
