@@ -39,6 +39,8 @@ export function createRefresher<K>(refresh: (keys: readonly K[]) => Promise<void
   async function flush() {
     const now = Date.now();
     const keys = [...dueAt].filter(([, due]) => due <= now).map(([key]) => key);
+    // A timer may fire a moment before the time that the clock tells.
+    if (keys.length === 0) return arm();
     for (const key of keys) {
       dueAt.delete(key);
       refreshedAt.set(key, now);
