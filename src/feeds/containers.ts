@@ -9,8 +9,11 @@ import { morph } from './frames.ts';
 import { diffLists, type GroupView, type ListView, type RowView } from './list-diff.ts';
 import { createThrottle } from './ticker.ts';
 
-/** What a list shows, and how the addresses in it are made. */
-export type ListAudience = { query: ListQuery; host: string };
+/**
+ * What a list shows, how the addresses in it are made, and whether the page has a summary and filters of it as well:
+ * a frame must not name what is not there.
+ */
+export type ListAudience = { query: ListQuery; host: string; isWhole: boolean };
 
 const frameMs = 50;
 const clockMs = 1_000;
@@ -53,21 +56,19 @@ export function openContainerList(
 
     function build() {
       const model = containerListModel(deps, audience.query, context());
-      return {
-        list: toListView(deps, rows, model),
-        summary: deps.render('fragments/containers/summary', model),
-        filters: deps.render('fragments/containers/filters', model),
-        model,
-      };
+      const around = audience.isWhole
+        ? [
+            morph('containers-summary', deps.render('fragments/containers/summary', model)),
+            morph('containers-filters', deps.render('fragments/containers/filters', model)),
+          ]
+        : [];
+      return { list: toListView(deps, rows, model), around, model };
     }
 
     function update() {
       const next = build();
-      const frame = [
-        diffLists(shown.list, next.list),
-        shown.summary === next.summary ? '' : morph('containers-summary', next.summary),
-        shown.filters === next.filters ? '' : morph('containers-filters', next.filters),
-      ].join('');
+      const around = next.around.filter((part, index) => part !== shown.around[index]);
+      const frame = diffLists(shown.list, next.list) + around.join('');
       shown = next;
       push(frame);
     }
@@ -75,11 +76,7 @@ export function openContainerList(
     return {
       snapshot() {
         update();
-        return [
-          morph('containers', deps.render('fragments/containers/list', shown.model)),
-          morph('containers-summary', shown.summary),
-          morph('containers-filters', shown.filters),
-        ].join('');
+        return morph('containers', deps.render('fragments/containers/list', shown.model)) + shown.around.join('');
       },
       close() {
         clearInterval(clock);

@@ -52,18 +52,18 @@ export function registerLive(app: App, deps: Deps): void {
     return rows;
   }
 
-  function listTopic({ context }: Asked, query: Static<typeof schemas.ListQuery>, label: string): Subscription {
+  function listTopic({ context }: Asked, query: Static<typeof schemas.ListQuery>, isWhole: boolean): Subscription {
     const { host } = context();
     return {
-      key: JSON.stringify([label, query, host]),
-      open: openContainerList(deps, rowsFor(host), { query, host }, context),
+      key: JSON.stringify(['containers', isWhole, query, host]),
+      open: openContainerList(deps, rowsFor(host), { query, host, isWhole }, context),
     };
   }
 
   const topics: Record<string, Topic> = {
-    containers: (asked) => listTopic(asked, parse(schemas.ListQuery, asked.request), 'containers'),
+    containers: (asked) => listTopic(asked, parse(schemas.ListQuery, asked.request), true),
 
-    project: (asked) => listTopic(asked, { q: '', state: '', project: asked.name, sort: '' }, 'project'),
+    project: (asked) => listTopic(asked, { q: '', state: '', project: asked.name, sort: '' }, false),
 
     images: ({ request, context }) => {
       const query = parse(schemas.ImageQuery, request);

@@ -173,18 +173,27 @@ const choice = (values: readonly string[]) =>
 export const IdParams = Type.Object({ id: Type.String() });
 export const ProjectParams = Type.Object({ project: Type.String({ minLength: 1, maxLength: 255 }) });
 
-export const ListQuery = Type.Object({
-  q: Type.String({ maxLength: 200, default: '' }),
-  state: choice(stateFilters),
-  project: Type.String({ maxLength: 255, default: '' }),
-  sort: choice(containerSorts.flatMap((sort) => [sort, `-${sort}`])),
-});
+// Links in a list carry its parameters on: what is none of them, such as a socket's topics, is dropped.
+const knownOnly = { additionalProperties: false };
 
-export const ImageQuery = Type.Object({
-  q: Type.String({ maxLength: 200, default: '' }),
-  sort: choice(imageSorts.flatMap((sort) => [sort, `-${sort}`])),
-  dangling: choice(['true', 'false', '1', '0']),
-});
+export const ListQuery = Type.Object(
+  {
+    q: Type.String({ maxLength: 200, default: '' }),
+    state: choice(stateFilters),
+    project: Type.String({ maxLength: 255, default: '' }),
+    sort: choice(containerSorts.flatMap((sort) => [sort, `-${sort}`])),
+  },
+  knownOnly,
+);
+
+export const ImageQuery = Type.Object(
+  {
+    q: Type.String({ maxLength: 200, default: '' }),
+    sort: choice(imageSorts.flatMap((sort) => [sort, `-${sort}`])),
+    dangling: choice(['true', 'false', '1', '0']),
+  },
+  knownOnly,
+);
 
 // A checkbox that is ticked sends "on" or "1"; JSON sends true.
 const checkbox = Type.Optional(
