@@ -28,6 +28,8 @@ export type FollowQuery = LogFilter & { tail: number; since?: string | undefined
 export type LogViewer = ReturnType<typeof createViewer>;
 
 const maxBatchLines = 500;
+/** Ticks left out after a batch with a gap: a browser takes 150 ms to draw one, and would fall ever further behind. */
+const restTicks = 3;
 /** The engine sends what was missed in this time, 15,000 lines a second. */
 const catchUpMs = 1_000;
 
@@ -47,6 +49,7 @@ export function createViewer(
   let backlogGap: LogGap | undefined;
   let head: LogLine | undefined;
   let caughtUpAt = 0;
+  let rest = 0;
 
   function start(lines: LogLine[]): void {
     backlog = after === undefined ? lines : afterCursor(lines, after);
@@ -116,6 +119,11 @@ export function createViewer(
   /** Hands on one batch; older lines come first and apart, so that a gap stands where lines are missing. */
   function flush(): void {
     if (phase !== 'live' || !hasMore()) return;
+    if (rest > 0) {
+      rest -= 1;
+      schedule();
+      return;
+    }
     const batch = backlog.length > 0 || backlogGap ? nextOfBacklog() : nextOfPending();
     call(() => onBatch(batch));
     schedule();
@@ -132,7 +140,9 @@ export function createViewer(
     const skipped = pending.dropped();
     const lines = pending.take(maxBatchLines);
     if (pending.size() === 0 && performance.now() > caughtUpAt) pending.limit(maxBatchLines);
-    return skipped > 0 ? { lines, gap: { lines: skipped } } : { lines };
+    if (skipped === 0) return { lines };
+    rest = restTicks;
+    return { lines, gap: { lines: skipped } };
   }
 
   /** A listener's fault ends its own view; it must not reach the follower that the others share. */

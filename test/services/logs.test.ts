@@ -511,7 +511,7 @@ t.test('A flood', async (t) => {
       counts.most = Math.max(counts.most, batch.lines.length);
       counts.text = batch.lines.at(-1)?.text ?? '';
       counts.batches += 1;
-      if (counts.batches % 5 === 0) highest = Math.max(highest, heapInUse() - before);
+      if (counts.batches % 2 === 0) highest = Math.max(highest, heapInUse() - before);
       if (batch.gap && 'lines' in batch.gap) counts.skipped += batch.gap.lines;
     });
     await until(() => views[0]?.states.at(-1) === 'following', 'it is followed');
