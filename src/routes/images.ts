@@ -10,6 +10,7 @@ import type { EngineHistoryItem } from '../services/docker-types.ts';
 import { selectImages, type UsedImage } from '../services/image-list.ts';
 import { bareId, imageUsers, toImage } from '../services/images.ts';
 import { imageDetailModel, removeImageModel } from '../views/models/image.ts';
+import { maskText, maskValueText, toText } from '../views/secrets.ts';
 import { isHtmx, requireEngine, sendFragment, sendPage, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
 
@@ -149,14 +150,17 @@ export function registerImages(app: App, deps: Deps): void {
 }
 
 function toImageJson(image: UsedImage): Static<typeof schemas.Image> {
-  const { createdAt, ...rest } = image;
-  return { ...rest, created: new Date(createdAt).toISOString() };
+  const { createdAt, labels, ...rest } = image;
+  return { ...rest, labels: maskLabels(labels), created: new Date(createdAt).toISOString() };
 }
+
+const maskLabels = (labels: Record<string, string>) =>
+  Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, maskValueText(name, value)]));
 
 const toLayerJson = (layer: EngineHistoryItem) => ({
   id: layer.Id ?? '',
   created: new Date((layer.Created ?? 0) * 1000).toISOString(),
-  createdBy: layer.CreatedBy ?? '',
+  createdBy: toText(maskText(layer.CreatedBy ?? '')),
   size: layer.Size ?? 0,
   comment: layer.Comment ?? '',
 });
