@@ -16,8 +16,22 @@ export type Render = (name: string, data: object) => string;
  */
 export function createEta(): Eta {
   const eta = new Eta({ views: viewsFolder, cache: true, autoEscape: true, varName: 'it' });
+  rememberPaths(eta);
   for (const file of readdirSync(viewsFolder, { recursive: true, encoding: 'utf8' })) {
     if (file.endsWith('.eta')) eta.compile(readFileSync(join(viewsFolder, file), 'utf8'), { filepath: file });
   }
   return eta;
+}
+
+/** A template's path depends on its name and on where it is included from; working it out anew cost a third of a page. */
+function rememberPaths(eta: Eta): void {
+  const resolve = eta.resolvePath?.bind(eta);
+  if (!resolve) return;
+  const known = new Map<string, string>();
+  eta.resolvePath = (template, options) => {
+    const key = `${options?.filepath ?? ''}\n${template}`;
+    const path = known.get(key) ?? resolve(template, options);
+    known.set(key, path);
+    return path;
+  };
 }

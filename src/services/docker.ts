@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import Docker from 'dockerode';
 import { isProblem, Problem } from '../errors.ts';
 import { connectionProblem, engineProblem } from './docker-errors.ts';
@@ -285,16 +286,24 @@ type Client = { modem: Docker['modem']; agent: HttpAgent };
 
 function createClient(address: EngineAddress, bounds: { keepAlive: boolean; maxSockets: number }): Client {
   if (address.kind === 'unix') {
-    const agent = new HttpAgent(bounds);
+    const agent = quiet(new HttpAgent(bounds));
     // An undefined host, said out loud: the client would else read DOCKER_HOST again and let it win.
     const options = { socketPath: address.path, host: undefined, agent };
     return { modem: new Docker(options).modem, agent };
   }
-  const agent = address.tls ? new HttpsAgent(bounds) : new HttpAgent(bounds);
+  const agent = quiet(address.tls ? new HttpsAgent(bounds) : new HttpAgent(bounds));
   const protocol = address.tls ? 'https' : 'http';
   const files = address.tls?.certPath ? readCertificates(address.tls.certPath) : {};
   const options = { host: address.host, port: address.port, protocol, agent, ...files } as const;
   return { modem: new Docker(options).modem, agent };
+}
+
+/**
+ * Keeps the agent short when it is printed: the client library prints every request's options in full, sockets and all,
+ * for a debug log that nobody switched on, which took most of the processor.
+ */
+function quiet<T extends HttpAgent>(agent: T): T {
+  return Object.assign(agent, { [inspect.custom]: () => 'Agent' });
 }
 
 function readCertificates(folder: string) {
