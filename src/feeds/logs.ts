@@ -28,13 +28,16 @@ export function createBatchRenderer(render: Render): RenderBatch {
   };
 }
 
+// One element a frame: a browser swaps hundreds of lines far quicker so, and the page's script unwraps them.
+const toFrame = (lines: string) => partial('#log-lines', 'beforeend', `<div class="log-batch">${lines}</div>`);
+
 /** Opens the feed of one viewer's log. Each has a place of its own in it, so nobody shares it; the stream behind is. */
 export function openLog(deps: Deps, renderBatch: RenderBatch, id: string, query: FollowQuery): OpenFeed {
   return (push) => {
     const follower = deps.logs.follow(
       id,
       query,
-      (batch) => push(partial('#log-lines', 'beforeend', renderBatch(batch, query.q ?? ''))),
+      (batch) => push(toFrame(renderBatch(batch, query.q ?? ''))),
       (state) => push(morph('log-state', deps.render('fragments/logs/state', logStateModel(state)))),
     );
     return { snapshot: () => '', close: follower.close };
