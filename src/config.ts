@@ -108,6 +108,7 @@ function readDockerHost(value: string, env: Env): EngineAddress {
 
 function readCertPath(env: Env): string | undefined {
   const path = env.DOCKER_CERT_PATH;
+  // Without a folder the system's authorities are asked, and no certificate of our own is shown.
   if (!path) return undefined;
   for (const name of ['ca.pem', 'cert.pem', 'key.pem']) {
     try {

@@ -282,19 +282,22 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
   };
 }
 
+// Said out loud, though undefined: the client would else read DOCKER_HOST, DOCKER_CLIENT_TIMEOUT and DOCKER_PATH_PREFIX
+// from the environment again and let them win.
+const fromHere = { timeout: undefined, pathPrefix: '/', ca: undefined, cert: undefined, key: undefined };
+
 type Client = { modem: Docker['modem']; agent: HttpAgent };
 
 function createClient(address: EngineAddress, bounds: { keepAlive: boolean; maxSockets: number }): Client {
   if (address.kind === 'unix') {
     const agent = quiet(new HttpAgent(bounds));
-    // An undefined host, said out loud: the client would else read DOCKER_HOST again and let it win.
-    const options = { socketPath: address.path, host: undefined, agent };
+    const options = { ...fromHere, socketPath: address.path, host: undefined, agent };
     return { modem: new Docker(options).modem, agent };
   }
   const agent = quiet(address.tls ? new HttpsAgent(bounds) : new HttpAgent(bounds));
   const protocol = address.tls ? 'https' : 'http';
   const files = address.tls?.certPath ? readCertificates(address.tls.certPath) : {};
-  const options = { host: address.host, port: address.port, protocol, agent, ...files } as const;
+  const options = { ...fromHere, host: address.host, port: address.port, protocol, agent, ...files } as const;
   return { modem: new Docker(options).modem, agent };
 }
 
