@@ -9,7 +9,12 @@ import fastifySwagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastifyView from '@fastify/view';
 import fastifyWebsocket from '@fastify/websocket';
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifySchema,
+  type RawServerDefault,
+} from 'fastify';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
 import { Problem } from './errors.ts';
@@ -27,6 +32,7 @@ import { registerLogs } from './routes/logs.ts';
 import { createMessages } from './routes/messages.ts';
 import { registerPreferences } from './routes/preferences.ts';
 import { registerProjects } from './routes/projects.ts';
+import { Problem as ProblemSchema } from './routes/schemas.ts';
 import { registerStats } from './routes/stats.ts';
 import { openDatabase } from './services/database.ts';
 import { createDocker } from './services/docker.ts';
@@ -51,6 +57,10 @@ declare module 'fastify' {
   }
 }
 
+const problemResponse = {
+  description: 'What went wrong (RFC 9457)',
+  content: { 'application/problem+json': { schema: ProblemSchema } },
+};
 const firstLookMs = 2_000;
 const bodyLimit = 64 * 1024;
 const maxParamLength = 16 * 1024;
@@ -191,9 +201,22 @@ const rateLimitOptions = (config: Config) => ({
 });
 
 const openApiOptions = {
-  openapi: { info: { title: 'Fairlead', description: 'A light web interface for Docker', version: '0.1.0' } },
+  openapi: {
+    info: { title: 'Fairlead', description: 'A light web interface for Docker', version: '0.1.0' },
+  },
   hideUntagged: true,
+  transform: ({ schema, url }: { schema: FastifySchema | undefined; url: string }) => ({
+    schema: schema ? describeOperation(schema) : { hide: true },
+    url,
+  }),
 };
+
+/** Every operation can fail, told in the same form; and every parameter has a default, so that none has to be sent. */
+function describeOperation(schema: FastifySchema): FastifySchema {
+  const response = { ...(schema.response as object), default: problemResponse };
+  const { querystring } = schema;
+  return { ...schema, response, ...(querystring ? { querystring: { ...querystring, required: [] } } : {}) };
+}
 
 async function registerRoutes(app: App, config: Config, services: Services, render: Render) {
   const assets = registerAssets(app, config.basePath);

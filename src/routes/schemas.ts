@@ -7,18 +7,15 @@ const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type
 const time = Type.String({ format: 'date-time', description: 'RFC 3339' });
 const bytes = Type.Number({ description: 'bytes' });
 
-export const Problem = Type.Object(
-  {
-    type: Type.String(),
-    title: Type.String(),
-    status: Type.Integer(),
-    detail: Type.String(),
-    code: Type.String(),
-    requestId: Type.String(),
-    engineMessage: Type.Optional(Type.String()),
-  },
-  { $id: 'Problem' },
-);
+export const Problem = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  detail: Type.String(),
+  code: Type.String(),
+  requestId: Type.String(),
+  engineMessage: Type.Optional(Type.String()),
+});
 
 export const Port = Type.Object({
   hostIp: Type.String(),
