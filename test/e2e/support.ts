@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -230,6 +231,53 @@ export async function startRecorder(engineSocket: string) {
   };
 }
 
+// ── a cable between the browser and the program ──
+
+/** See `startCable`. */
+export type Cable = Awaited<ReturnType<typeof startCable>>;
+
+/** An address of its own that leads to the program, and can be cut off. */
+export async function startCable(target: string) {
+  const { hostname, port } = new URL(target);
+  const sockets = new Set<Socket>();
+  let isCut = false;
+  const keep = (socket: Socket, other: Socket) => {
+    sockets.add(socket);
+    socket.on('error', () => other.destroy());
+    socket.on('close', () => {
+      sockets.delete(socket);
+      other.destroy();
+    });
+  };
+  const server = createTcpServer((near) => {
+    if (isCut) return void near.destroy();
+    const far = connect(Number(port), hostname);
+    keep(near, far);
+    keep(far, near);
+    near.pipe(far).pipe(near);
+  });
+  const drop = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    /** Drops every connection and takes no new one for so many ms. */
+    cut: async (ms: number): Promise<void> => {
+      isCut = true;
+      drop();
+      await delay(ms);
+      isCut = false;
+    },
+    stop: () => {
+      drop();
+      server.close();
+    },
+  };
+}
+
 // ── the browser ──
 
 /** A page of the browser in a context of its own, and all that went wrong in it. */
@@ -319,6 +367,31 @@ export async function watchRows(page: Page): Promise<() => Promise<Map<string, R
   return async () => {
     const changes = await page.evaluate<Record<string, RowChange[]>>('window.fairleadChanges');
     return new Map(Object.entries(changes).map(([id, list]) => [id.slice('container-'.length), list]));
+  };
+}
+
+const clicksScript = `window.fairleadClicks = [];
+document.addEventListener('click', (event) => requestAnimationFrame(() =>
+  window.fairleadClicks.push(performance.now() - event.timeStamp)), true);`;
+
+/**
+ * Clicks where nothing is, ten times a second until it is told to stop: how long the page lets one wait until it can
+ * draw an answer, each in ms.
+ */
+export async function startClicking(page: Page): Promise<() => Promise<number[]>> {
+  await page.evaluate(clicksScript);
+  let isOver = false;
+  const clicking = (async () => {
+    while (!isOver) {
+      await page.mouse.click(2, 2);
+      await delay(100);
+    }
+  })();
+  return async () => {
+    isOver = true;
+    await clicking;
+    await delay(200);
+    return page.evaluate<number[]>('window.fairleadClicks');
   };
 }
 
