@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { countsOf, printFailures, printFiles } from './report.js';
 
 const neededMajor = 24;
 const fileTimeoutSeconds = 300;
@@ -22,7 +23,8 @@ const folder = mkdtempSync(join(tmpdir(), 'fairlead-tap-'));
 const output = join(folder, 'output.tap');
 const code = await runTap(process.argv.slice(2));
 const lines = readOutput();
-const counts = readCounts(lines);
+const counts = countsOf(lines);
+printFailures(lines);
 printFiles(lines);
 rmSync(folder, { recursive: true });
 await clearLeftovers();
@@ -41,7 +43,8 @@ function runTap(args) {
     '--disable-coverage',
     `--timeout=${fileTimeoutSeconds}`,
     `--output-file=${output}`,
-    `--reporter=${process.stdout.isTTY ? 'base' : 'min'}`,
+    // Reporters draw on a terminal and lose lines when they write to anything else.
+    `--reporter=${process.stdout.isTTY ? 'base' : 'silent'}`,
   ];
   const tap = join(createRequire(import.meta.url).resolve('tap/package.json'), '../dist/esm/run.mjs');
   const child = spawn(process.execPath, [tap, ...options, ...args, ...files], { cwd: root, stdio: 'inherit' });
@@ -54,22 +57,6 @@ function runTap(args) {
 /** What tap wrote down, in lines; none when it didn't even start. */
 function readOutput() {
   return existsSync(output) ? readFileSync(output, 'utf8').split('\n') : [];
-}
-
-/** The counts of tap's own closing comment, `# { total: 3, pass: 1, fail: 1, skip: 1 }`; nothing when it is missing. */
-function readCounts(lines) {
-  const comment = lines.findLast((line) => /^# \{ .* \}$/.test(line)) ?? '';
-  const count = (name) => Number(comment.match(new RegExp(`\\b${name}: (\\d+)`))?.[1] ?? 0);
-  return { passed: count('pass'), failed: count('fail'), skipped: count('skip') + count('todo') };
-}
-
-/** Prints a line for each test file, and why something was skipped. */
-function printFiles(lines) {
-  const files = lines.filter((line) => /^(not )?ok /.test(line));
-  const skipped = lines.flatMap((line) => line.match(/^ +ok .*# SKIP (.+)$/)?.[1] ?? []);
-  if (files.length > 0)
-    console.log(files.map((line) => line.replace(/^(not ok|ok) \d+ - /, (_, result) => result.padEnd(8))).join('\n'));
-  for (const reason of new Set(skipped)) console.log(`skipped  ${reason}`);
 }
 
 /** Ends the engines of test files that were killed, for instance by their timeout. */
