@@ -156,10 +156,6 @@ async function registerGuards(app: App, config: Config, live: Live) {
     const capability = capabilityOf(methods[0] ?? 'GET', path);
     route.config = { ...route.config, capability };
   });
-  app.addHook('onRequest', async (request) => {
-    checkHost(request, config);
-    checkSite(request);
-  });
   app.addHook('preHandler', async (request) => {
     const { capability } = request.routeOptions.config;
     if (capability) checkCapability(capability, config);
@@ -174,6 +170,11 @@ async function registerGuards(app: App, config: Config, live: Live) {
   await app.register(fastifyCookie);
   await app.register(fastifyFormbody, { bodyLimit });
   await app.register(fastifyWebsocket, { options: { maxPayload: 1024 }, preClose: () => drainSockets(app, live) });
+  // Behind the plugins' own hooks: a refusal has their headers too, and a refused upgrade's connection is ended by them.
+  app.addHook('onRequest', async (request) => {
+    checkHost(request, config);
+    checkSite(request);
+  });
   await app.register(fastifySwagger, openApiOptions);
 }
 
