@@ -109,7 +109,7 @@ t.test('a limit that limits nothing is none', async (t) => {
   t.equal(limitOf(0), null, 'zero');
   t.equal(limitOf(2 ** 63 - 4096), null, 'what cgroup v1 says for "unlimited"');
   t.equal(limitOf(2 ** 34, 2 ** 33), null, 'above the memory of the machine');
-    t.equal(limitOf(16e9, 16e9), null, 'Docker gives all of the machine where there is no limit');
+  t.equal(limitOf(16e9, 16e9), null, 'Docker gives all of the machine where there is no limit');
 });
 
 t.test('network and block bytes are sums over interfaces and devices', async (t) => {
