@@ -12,6 +12,7 @@ import { createBatchRenderer, openLog } from '../feeds/logs.ts';
 import { openStats } from '../feeds/stats.ts';
 import { checkContainerRef } from '../services/docker.ts';
 import type { Connection, Live, Subscription } from '../services/live.ts';
+import { cursorBefore, parseLogTime } from '../services/log-cursor.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { renderDetail } from './containers.ts';
 import { checkSocketOrigin } from './guards.ts';
@@ -87,7 +88,7 @@ export function registerLive(app: App, deps: Deps): void {
       const { tail, since, q, stream } = parse(schemas.LogQuery, request);
       const wanted = {
         tail,
-        since: since || undefined,
+        since: since ? cursorBefore(parseLogTime('since', since)) : undefined,
         q: q || undefined,
         stream: stream === 'stdout' || stream === 'stderr' ? stream : undefined,
       } as const;
@@ -157,9 +158,9 @@ function toConnection(socket: WebSocket): Connection {
     send: (frame) => socket.send(frame),
     buffered: () => socket.bufferedAmount,
     close(code, reason) {
+      // A frozen browser never answers the closing handshake: the socket ends itself after 30 s, which leaves a slow one
+      // the time to read why it was closed.
       socket.close(code, reason);
-      // A frozen browser never answers the closing handshake.
-      setTimeout(() => socket.terminate(), closeGraceMs).unref();
     },
   };
 }

@@ -33,7 +33,7 @@ const defaultBounds: LiveBounds = { softBytes: 1024 * 1024, hardBytes: 16 * 1024
 /** Closing codes as RFC 6455 and its registry name them; browsers come back after both. */
 export const closeCodes = { restart: 1012, tryAgainLater: 1013 } as const;
 
-type Member = { connection: Connection; stalledSince: number | null };
+type Member = { connection: Connection; stalledSince: number | null; leave: () => void };
 type Channel = { feed: Feed; members: Set<Member> };
 
 /** The hub of everything live. */
@@ -53,6 +53,8 @@ export function createLive(bounds: LiveBounds = defaultBounds) {
     if (frame === '' || !connections.has(member.connection)) return;
     if (isTooSlow(member)) {
       figures.slowClosed++;
+      // Its views end now and not with the connection: what waits in it may take long to leave.
+      member.leave();
       return member.connection.close(closeCodes.tryAgainLater, 'too slow');
     }
     figures.frames++;
@@ -115,15 +117,16 @@ export function createLive(bounds: LiveBounds = defaultBounds) {
      */
     join(connection: Connection, subscriptions: readonly Subscription[]): () => void {
       const leaves: (() => void)[] = [];
+      const leave = () => {
+        connections.delete(connection);
+        for (const end of leaves.splice(0)) end();
+      };
       connections.add(connection);
-      const member: Member = { connection, stalledSince: null };
+      const member: Member = { connection, stalledSince: null, leave };
       for (const subscription of subscriptions) {
         subscribe(member, subscription, leaves).catch(() => connection.close(closeCodes.tryAgainLater, 'not ready'));
       }
-      return () => {
-        connections.delete(connection);
-        for (const leave of leaves) leave();
-      };
+      return leave;
     },
 
     /** Figures for health checks and benches: who looks, at how many views, frames sent, slow ones closed. */

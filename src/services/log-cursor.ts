@@ -62,6 +62,14 @@ export function parseLogTime(field: 'since' | 'until', text: string): LogTime {
   );
 }
 
+/** The last cursor that can stand before a time, so that what continues after it begins with that time. */
+export function cursorBefore({ engine, after }: LogTime): string {
+  if (after !== undefined) return after;
+  const [seconds = '0', decimals = ''] = engine.split('.');
+  const time = BigInt(seconds) * 1_000_000_000n + BigInt(decimals) - 1n;
+  return `${String(time > 0n ? time : 0n).padStart(19, '0')}.999999999`;
+}
+
 /**
  * Creates the numbering of one stream: gives each line's cursor from its time, in the order the lines come.
  * A line whose time lies before that of an earlier line (both outputs are stamped before they are written, and clocks
