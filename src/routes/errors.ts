@@ -68,7 +68,10 @@ export function registerErrors(app: App, deps: Deps): void {
   }
 
   app.setErrorHandler((error, request, reply) => send(error, request, reply));
-  app.setNotFoundHandler((request, reply) => send(new Problem('not_found', 'There is no such page.'), request, reply));
+  // What is not there costs a page to tell it, so it counts as every other request does.
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) =>
+    send(new Problem('not_found', 'There is no such page.'), request, reply),
+  );
 }
 
 function sendJson(problem: Problem, request: FastifyRequest, reply: FastifyReply) {

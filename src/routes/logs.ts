@@ -41,6 +41,7 @@ export function registerLogs(app: App, deps: Deps): void {
         tags: ['containers'],
         summary: 'The log, one JSON object a line, or plain text for `Accept: text/plain`; `follow=1` goes on',
         ...schema,
+        response: { 200: schemas.LogAnswer },
       },
     },
     async (request, reply) => {

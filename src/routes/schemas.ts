@@ -211,6 +211,20 @@ export const StatsQuery = Type.Object({
   range: Type.Unsafe<(typeof statsRanges)[number]>({ type: 'string', enum: statsRanges, default: '1h' }),
 });
 
+export const LogLine = Type.Object({
+  at: Type.String({ description: 'RFC 3339, nanoseconds' }),
+  cursor: Type.String({ description: 'opaque; `since` continues right behind it' }),
+  stream: Type.Union([Type.Literal('stdout'), Type.Literal('stderr')]),
+  text: Type.String(),
+  container: Type.String(),
+});
+
+/** A log is a stream of lines, so nothing serializes it by these: they are for the document. */
+export const LogAnswer = {
+  description: 'One line of the log a line',
+  content: { 'application/x-ndjson': { schema: LogLine }, 'text/plain': { schema: Type.String() } },
+};
+
 export const LogQuery = Type.Object({
   tail: Type.Integer({ minimum: 0, maximum: 5000, default: 100 }),
   since: Type.String({ maxLength: 64, default: '' }),
