@@ -85,6 +85,7 @@ export async function startFairlead(engineHost: string, env: Record<string, stri
       pid,
       stop,
       output: () => output,
+      exitCode: () => child.exitCode,
       /** Memory that is in use, bytes. */
       rss: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024,
       /** A JSON answer of `/api`, with its status. */
