@@ -54,6 +54,12 @@ const rules: readonly Rule[] = [
     detail: () => 'That name is already in use by another container',
   },
   {
+    words: /cannot remove .*(a paused container|is paused)/i,
+    path: /^\/containers\/[^/]+$/,
+    code: 'conflict',
+    detail: (_, subject) => `${subject} is paused. Unpause and stop it first, or force.`,
+  },
+  {
     words: /cannot remove (a running )?container|container .* is running|stop the container before/i,
     path: /^\/containers\/[^/]+$/,
     code: 'conflict',

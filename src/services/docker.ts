@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Agent as HttpAgent, type IncomingMessage } from 'node:http';
+import { type ClientRequest, Agent as HttpAgent, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -132,7 +132,7 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
     const signal = AbortSignal.any([call.signal, opening.signal]);
     try {
       const answer = await dial(streams, call, signal);
-      if ((answer.statusCode ?? 0) >= 400) toJson(call, answer.statusCode ?? 0, await readBody(answer, signal));
+      if ((answer.statusCode ?? 0) >= 300) toJson(call, answer.statusCode ?? 0, await readBody(answer, signal));
       return answer;
     } catch (error) {
       throw toProblem(address, opening.signal.aborted ? opening.signal.reason : error);
@@ -290,11 +290,11 @@ type Client = { modem: Docker['modem']; agent: HttpAgent };
 
 function createClient(address: EngineAddress, bounds: { keepAlive: boolean; maxSockets: number }): Client {
   if (address.kind === 'unix') {
-    const agent = quiet(new HttpAgent(bounds));
+    const agent = stayHere(quiet(new HttpAgent(bounds)));
     const options = { ...fromHere, socketPath: address.path, host: undefined, agent };
     return { modem: new Docker(options).modem, agent };
   }
-  const agent = quiet(address.tls ? new HttpsAgent(bounds) : new HttpAgent(bounds));
+  const agent = stayHere(quiet(address.tls ? new HttpsAgent(bounds) : new HttpAgent(bounds)));
   const protocol = address.tls ? 'https' : 'http';
   const files = address.tls?.certPath ? readCertificates(address.tls.certPath) : {};
   const options = { ...fromHere, host: address.host, port: address.port, protocol, agent, ...files } as const;
@@ -307,6 +307,22 @@ function createClient(address: EngineAddress, bounds: { keepAlive: boolean; maxS
  */
 function quiet<T extends HttpAgent>(agent: T): T {
   return Object.assign(agent, { [inspect.custom]: () => 'Agent' });
+}
+
+/**
+ * Takes redirects out of answers before the client library can follow them: an engine sends none, what else may answer
+ * at its address could lead anywhere, and where that fails the library lets the whole process end.
+ */
+function stayHere<T extends HttpAgent>(agent: T): T {
+  type AddRequest = (request: ClientRequest, ...rest: unknown[]) => void;
+  const { addRequest } = agent as T & { addRequest: AddRequest };
+  const add: AddRequest = (request, ...rest) => {
+    request.prependListener('response', (answer) => {
+      delete answer.headers.location;
+    });
+    addRequest.call(agent, request, ...rest);
+  };
+  return Object.assign(agent, { addRequest: add });
 }
 
 function readCertificates(folder: string) {
@@ -355,7 +371,8 @@ async function readBody(answer: IncomingMessage, signal: AbortSignal): Promise<s
 function toJson<T>(call: Call, status: number, body: string): T {
   const json = parse(body);
   const podmanFault = isRecord(json) && typeof json.response === 'number' && json.response >= 400 ? json.response : 0;
-  const fault = status >= 400 ? status : podmanFault;
+  const isFault = status >= 300 && status !== 304;
+  const fault = isFault ? status : podmanFault;
   if (fault) throw engineProblem(fault, messageOf(json, body), call);
   if (json === undefined && body.trim() !== '' && call.path !== '/_ping') {
     throw new Problem('engine_error', 'The engine answered with something that is not JSON.');
