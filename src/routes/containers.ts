@@ -8,6 +8,7 @@ import { selectContainers } from '../services/container-list.ts';
 import type { Container } from '../services/containers.ts';
 import { type ContainerAction, checkContainerRef, type RemoveChoices } from '../services/docker.ts';
 import type { EngineContainerDetail } from '../services/docker-types.ts';
+import type { Inventory } from '../services/inventory.ts';
 import { detailModel, headModel, removeContainerModel } from '../views/models/container.ts';
 import { rowModel } from '../views/models/containers.ts';
 import type { ViewContext } from '../views/models/context.ts';
@@ -22,6 +23,8 @@ const ActionParams = Type.Object({
   id: Type.String(),
   action: schemas.oneOf(actions),
 });
+
+const killedMs = 1_000;
 
 /** What was done, as a message says it. */
 const done: Record<ContainerAction, string> = {
@@ -173,6 +176,7 @@ export function registerContainers(app: App, deps: Deps): void {
     requireEngine(deps);
     await deps.docker.actOnContainer(container.id, action, container.name, choices);
     await deps.inventory.refresh([container.id]);
+    if (action === 'kill') await untilEnded(deps.inventory, container.id);
     return deps.inventory.container(container.id) ?? container;
   }
 
@@ -191,6 +195,23 @@ export function registerContainers(app: App, deps: Deps): void {
     const messages = [{ kind: 'status', text }];
     return morph('messages', deps.render('fragments/messages', { base: deps.config.basePath, messages }));
   }
+}
+
+/** Waits for the end of a container that was killed: the engine answers as soon as the signal is sent. */
+function untilEnded(inventory: Inventory, id: string): Promise<void> {
+  const isUp = () => inventory.container(id)?.state === 'running';
+  return new Promise((resolve) => {
+    if (!isUp()) return resolve();
+    const timer = setTimeout(end, killedMs);
+    const stop = inventory.onChange(() => {
+      if (!isUp()) end();
+    });
+    function end() {
+      clearTimeout(timer);
+      stop();
+      resolve();
+    }
+  });
 }
 
 function listed(deps: Deps, query: Parameters<typeof containerListModel>[1]): Container[] {
