@@ -64,6 +64,7 @@ function readOrigin(item: string): string {
   return isOrigin ? url.origin : fail('EMBED_ORIGINS', item, allowed);
 }
 
+const hostNamePattern = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i;
 const hostPattern = /^(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:\d{1,5})?$/i;
 
 function readHostName(item: string): string {
@@ -126,7 +127,7 @@ const table = {
     'HOST',
     '127.0.0.1',
     (value: string) =>
-      hostPattern.test(value) || isIP(value) ? value : fail('HOST', value, 'an IP address or a host name'),
+      isIP(value) || hostNamePattern.test(value) ? value : fail('HOST', value, 'an IP address or a host name'),
   ],
   port: ['PORT', '3000', integer('PORT', 0, 65_535)],
   docker: ['DOCKER_HOST', 'unix:///var/run/docker.sock', readDockerHost],

@@ -4,6 +4,7 @@ import { readConfig, SettingError } from './config.ts';
 import { DatabaseError } from './services/database.ts';
 
 const closeMs = 4_500;
+const unservable = new Set(['EACCES', 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN', 'EINVAL']);
 
 /**
  * The process: reads the settings, serves, and drains at SIGTERM or SIGINT. A setting that can't be used ends it with
@@ -31,7 +32,7 @@ function explain(error: unknown, env: NodeJS.ProcessEnv): string {
   if (error instanceof SettingError || error instanceof DatabaseError) return error.message;
   const code = error instanceof Error && 'code' in error ? error.code : '';
   if (code === 'EADDRINUSE') return `PORT=${env.PORT || 3000} is in use by another program.`;
-  if (code === 'EACCES' || code === 'EADDRNOTAVAIL')
-    return `HOST and PORT can't be served: ${(error as Error).message}`;
+  if (unservable.has(String(code)))
+    return `HOST=${env.HOST || '127.0.0.1'} and PORT=${env.PORT || 3000} can't be served: ${(error as Error).message}.`;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

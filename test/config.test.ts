@@ -1,0 +1,309 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { WebSocket } from 'ws';
+import { readConfig, SettingError } from '../src/config.ts';
+import { createSimulatedEngine } from './simulated/engine.ts';
+import { call, until } from './support/app.ts';
+
+t.test('without any setting, everything has its default', async (t) => {
+  t.match(readConfig({}), {
+    host: '127.0.0.1',
+    port: 3000,
+    docker: { kind: 'unix', path: '/var/run/docker.sock', text: 'unix:///var/run/docker.sock' },
+    dataDir: './data',
+    auth: 'password',
+    readOnly: false,
+    enable: [],
+    maxRequestsPerMinute: 600,
+    basePath: '',
+    trustProxy: false,
+    allowedHosts: [],
+    embedOrigins: [],
+    statsInterval: 10,
+    statsRetentionDays: 30,
+    logLevel: 'info',
+    demo: false,
+    warnings: [],
+  });
+  t.match(
+    readConfig({ PORT: '', HOST: ' ', READ_ONLY: '' }),
+    { port: 3000, host: '127.0.0.1', readOnly: false },
+    'empty is unset',
+  );
+});
+
+t.test('every setting is read', async (t) => {
+  const config = readConfig({
+    HOST: '::1',
+    PORT: '0',
+    DOCKER_HOST: 'tcp://engine.home:1234',
+    DATA_DIR: '/data',
+    AUTH: 'none',
+    READ_ONLY: 'TRUE',
+    ENABLE: 'networks, exec,,swarm',
+    MAX_REQUESTS_PER_MINUTE: '60',
+    BASE_PATH: '/docker/ui/',
+    TRUST_PROXY: '10.0.0.1, 192.168.0.0/16,fd00::/8',
+    ALLOWED_HOSTS: 'Docker.Home,[::1]:3000',
+    EMBED_ORIGINS: 'https://home.example/, http://10.0.0.2:8080',
+    STATS_INTERVAL: '0',
+    STATS_RETENTION_DAYS: '7',
+    LOG_LEVEL: 'debug',
+    DEMO: '1',
+  });
+  t.match(config, {
+    host: '::1',
+    port: 0,
+    docker: { kind: 'tcp', host: 'engine.home', port: 1234, tls: undefined },
+    dataDir: '/data',
+    auth: 'none',
+    readOnly: true,
+    enable: ['networks', 'exec', 'swarm'],
+    maxRequestsPerMinute: 60,
+    basePath: '/docker/ui',
+    trustProxy: ['10.0.0.1', '192.168.0.0/16', 'fd00::/8'],
+    allowedHosts: ['docker.home', '[::1]:3000'],
+    embedOrigins: ['https://home.example', 'http://10.0.0.2:8080'],
+    statsInterval: 0,
+    statsRetentionDays: 7,
+    logLevel: 'debug',
+    demo: true,
+  });
+  t.equal(readConfig({ TRUST_PROXY: 'false' }).trustProxy, false);
+  t.equal(readConfig({ BASE_PATH: '/' }).basePath, '');
+});
+
+t.test('DOCKER_HOST is read as the docker command line does', async (t) => {
+  const read = (DOCKER_HOST: string, more = {}) => readConfig({ DOCKER_HOST, ...more }).docker;
+  t.match(read('unix:///run/user/1000/podman/podman.sock'), {
+    kind: 'unix',
+    path: '/run/user/1000/podman/podman.sock',
+  });
+  t.match(read('tcp://10.0.0.1'), { host: '10.0.0.1', port: 2375, tls: undefined });
+  t.match(read('tcp://[fd00::1]:2375'), { host: 'fd00::1', port: 2375 });
+  t.match(read('tcp://10.0.0.1', { DOCKER_TLS_VERIFY: '1' }), { port: 2376, tls: { certPath: undefined } });
+  t.match(read('tcp://10.0.0.1', { DOCKER_TLS_VERIFY: '' }), { port: 2375, tls: undefined });
+  const certs = fileURLToPath(new URL('fixtures/tls/client', import.meta.url));
+  t.match(read('tcp://10.0.0.1', { DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: certs }), { tls: { certPath: certs } });
+});
+
+t.test('each wrong value is told with its variable, itself and what is allowed', async (t) => {
+  const wrong: [string, string, RegExp][] = [
+    ['PORT', 'http', /whole number from 0 to 65535/],
+    ['PORT', '65536', /65535/],
+    ['PORT', '-1', /65535/],
+    ['PORT', '3000.5', /65535/],
+    ['PORT', '0x10', /65535/],
+    ['HOST', 'not a host', /IP address or a host name/],
+    ['HOST', '127.0.0.1:3000', /IP address or a host name/],
+    ['HOST', '0.0.0.0', /loopback.*AUTH=none/],
+    ['HOST', '::', /loopback.*AUTH=none/],
+    ['HOST', '192.168.1.5', /AUTH=none/],
+    ['DOCKER_HOST', 'ftp://x', /unix:\/\/|tcp:\/\//],
+    ['DOCKER_HOST', '/var/run/docker.sock', /unix:\/\//],
+    ['DOCKER_HOST', 'unix://', /unix:\/\//],
+    ['DOCKER_HOST', 'unix://relative.sock', /unix:\/\//],
+    ['DOCKER_HOST', 'tcp://', /tcp:\/\//],
+    ['DOCKER_HOST', 'tcp://user@host', /tcp:\/\//],
+    ['DOCKER_HOST', 'tcp://host/path', /tcp:\/\//],
+    ['AUTH', 'maybe', /password, proxy, none/],
+    ['READ_ONLY', 'yes please', /true or false/],
+    ['ENABLE', 'networks,everything', /volumes/],
+    ['MAX_REQUESTS_PER_MINUTE', '0', /from 1/],
+    ['BASE_PATH', 'docker', /a path such as/],
+    ['BASE_PATH', '/../x', /a path such as/],
+    ['BASE_PATH', '/a b', /a path such as/],
+    ['BASE_PATH', '//evil.example', /a path such as/],
+    ['TRUST_PROXY', 'true', /false, or IP addresses and CIDRs/],
+    ['TRUST_PROXY', '10.0.0.0/33', /CIDRs/],
+    ['TRUST_PROXY', 'proxy.home', /CIDRs/],
+    ['ALLOWED_HOSTS', 'http://docker.home', /host names/],
+    ['EMBED_ORIGINS', 'home.example', /origins such as/],
+    ['EMBED_ORIGINS', 'https://home.example/page', /origins such as/],
+    ['EMBED_ORIGINS', '*', /origins such as/],
+    ['STATS_INTERVAL', '1s', /whole number/],
+    ['STATS_RETENTION_DAYS', '0', /from 1/],
+    ['LOG_LEVEL', 'loud', /fatal, error, warn/],
+    ['DEMO', '2', /true or false/],
+  ];
+  for (const [name, value, allowed] of wrong) {
+    try {
+      readConfig({ [name]: value });
+      t.fail(`${name}=${value} was accepted`);
+    } catch (error) {
+      t.ok(error instanceof SettingError, `${name}=${value}`);
+      const { message } = error as Error;
+      t.ok(message.startsWith(`${name}=`), message);
+      t.match(message, allowed);
+      const item = value.split(',').at(-1) ?? '';
+      t.ok(message.includes(item), 'and the value');
+      t.notMatch(message, '\n', 'in one line');
+    }
+  }
+  t.throws(() => readConfig({ DOCKER_HOST: 'tcp://x', DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: '/nowhere' }), {
+    message: /^DOCKER_CERT_PATH="\/nowhere"/,
+  });
+});
+
+t.test('what is open to others has to be said by hand, and warns', async (t) => {
+  for (const HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
+    t.strictSame(readConfig({ HOST }).warnings, [], HOST);
+  const [warning] = readConfig({ HOST: '0.0.0.0', AUTH: 'none' }).warnings;
+  t.match(warning, /Anybody who reaches 0\.0\.0\.0:3000/);
+  t.match(readConfig({ ADMIN_PASSWORD: 'x' }).warnings.join(), /ADMIN_PASSWORD/);
+  t.notMatch(readConfig({ ADMIN_PASSWORD: 'hunter2' }).warnings.join(), 'hunter2');
+});
+
+// ── the process ──
+
+type Run = { child: ChildProcess; out: () => string; err: () => string; code: Promise<number | null> };
+
+function start(t: Test, env: Record<string, string>): Run {
+  const dataDir = mkdtempSync(join(tmpdir(), 'fairlead-config-'));
+  const entry = fileURLToPath(new URL('../src/start.js', import.meta.url));
+  const child = spawn(process.execPath, [entry], {
+    env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'warn', ...env },
+  });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk) => {
+    out += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    err += chunk;
+  });
+  t.teardown(() => {
+    child.kill('SIGKILL');
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+  const code = new Promise<number | null>((resolve) => child.on('exit', (exit) => resolve(exit)));
+  return { child, out: () => out, err: () => err, code };
+}
+
+async function ready(run: Run): Promise<string> {
+  await until(() => /listening at http\S+/.test(run.out()), `the ready line; ${run.err()}`, 20_000);
+  return /http\S+/.exec(run.out())?.[0] ?? '';
+}
+
+t.test('a wrong setting ends the start with one line and code 1', async (t) => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => taken.close());
+  const { port } = taken.address() as { port: number };
+  const cases: [Record<string, string>, RegExp][] = [
+    [{ PORT: 'http' }, /^PORT="http" can't be used\. Allowed: .*\n$/],
+    [{ HOST: '0.0.0.0' }, /^HOST="0\.0\.0\.0".*AUTH=none.*\n$/],
+    [{ PORT: String(port) }, new RegExp(`^PORT=${port} is in use by another program\\.\\n$`)],
+    [{ HOST: 'no-such-host.invalid', AUTH: 'none' }, /^HOST[^\n]*no-such-host\.invalid[^\n]*\n$/],
+    [{ DATA_DIR: '/proc/nowhere' }, /^DATA_DIR[^\n]*\n$/],
+  ];
+  for (const [env, line] of cases) {
+    const run = start(t, { DOCKER_HOST: 'unix:///nowhere.sock', ...env });
+    t.equal(await run.code, 1, JSON.stringify(env));
+    t.match(run.err(), line);
+    t.notMatch(run.out(), 'listening', 'and is never ready');
+  }
+});
+
+t.test('without an engine it starts, says so and keeps trying', async (t) => {
+  const socketPath = join(tmpdir(), `engine-${process.pid}-late.sock`);
+  const run = start(t, { DOCKER_HOST: `unix://${socketPath}` });
+  const url = await ready(run);
+  t.match(run.out(), /^Fairlead listening at http:\/\/127\.0\.0\.1:\d+$/m, 'one line, with the port that was picked');
+  t.match((await call(`${url}/containers`, 'GET')).text, 'Cannot connect to the Docker daemon at unix://');
+  t.equal((await call(`${url}/healthz`, 'GET')).status, 200);
+  t.equal((await call(`${url}/readyz`, 'GET')).status, 503);
+  const engine = await createSimulatedEngine({ socketPath });
+  t.teardown(() => engine.close());
+  await until(async () => (await call(`${url}/readyz`, 'GET')).status === 200, 'it is found', 8_000);
+  run.child.kill('SIGTERM');
+  t.equal(await run.code, 0);
+});
+
+t.test('SIGTERM and SIGINT drain: sockets are told to come back, the database is closed', async (t) => {
+  const engine = await createSimulatedEngine();
+  t.teardown(() => engine.close());
+  engine.addContainer({ name: 'web' });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const run = start(t, { DOCKER_HOST: engine.host, STATS_INTERVAL: '1' });
+    const url = await ready(run);
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/live?topic=logs:web&topic=containers`);
+    const closed = new Promise<number>((resolve) => socket.on('close', resolve));
+    await new Promise((resolve) => socket.on('open', resolve));
+    // One that says nothing, and one that never ends its request.
+    const silent = connect(Number(new URL(url).port), '127.0.0.1');
+    const half = connect(Number(new URL(url).port), '127.0.0.1', () => half.write('GET / HTTP/1.1\r\nHost: x'));
+    for (const idle of [silent, half]) idle.on('error', () => {});
+    const startedAt = performance.now();
+    run.child.kill(signal);
+    t.equal(await closed, 1012, signal);
+    t.equal(await run.code, 0);
+    t.ok(performance.now() - startedAt < 5_000, `${Math.round(performance.now() - startedAt)} ms`);
+    t.equal(run.err(), '');
+    await until(() => engine.openStreams().length === 0, 'no stream is left');
+  }
+});
+
+t.test('the database is checkpointed at the end', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'fairlead-data-'));
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }));
+  const run = start(t, { DOCKER_HOST: 'unix:///nowhere.sock', DATA_DIR: dataDir });
+  await ready(run);
+  run.child.kill('SIGTERM');
+  t.equal(await run.code, 0);
+  t.strictSame(readdirSync(dataDir), ['fairlead.db'], 'one file is all that is kept');
+});
+
+t.test('a second signal exits at once', async (t) => {
+  const engine = await createSimulatedEngine();
+  t.teardown(() => engine.close());
+  const run = start(t, { DOCKER_HOST: engine.host });
+  const url = await ready(run);
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/live?topic=containers`);
+  socket.on('error', () => {});
+  await new Promise((resolve) => socket.on('open', resolve));
+  // A browser that is frozen: the drain would wait for it.
+  socket.pause();
+  const other = new WebSocket(`${url.replace('http', 'ws')}/live?topic=images`);
+  await new Promise((resolve) => other.on('open', resolve));
+  const isDraining = new Promise((resolve) => other.on('close', resolve));
+  run.child.kill('SIGTERM');
+  await isDraining;
+  const startedAt = performance.now();
+  run.child.kill('SIGTERM');
+  await run.code;
+  t.ok(performance.now() - startedAt < 900, `${Math.round(performance.now() - startedAt)} ms`);
+});
+
+t.test('the log is one JSON object a line, with the request id that a person reads', async (t) => {
+  const engine = await createSimulatedEngine();
+  t.teardown(() => engine.close());
+  engine.addContainer({ name: 'web' });
+  const run = start(t, { DOCKER_HOST: engine.host, LOG_LEVEL: 'info' });
+  const url = await ready(run);
+  engine.faults.status(500, '{"message":"broken"}', 'application/json', { path: /web|[0-9a-f]{64}\/json/ });
+  const { status, headers } = await call(`${url}/api/containers/web`, 'GET');
+  t.equal(status, 502);
+  const id = headers['x-request-id'] ?? 'none';
+  await until(() => run.out().includes(id), 'the log tells of it');
+  const lines = run
+    .out()
+    .split('\n')
+    .filter((line) => line && !line.startsWith('Fairlead'));
+  for (const line of lines) t.type(JSON.parse(line), 'object');
+  t.ok(lines.some((line) => line.includes(id) && line.includes('engine_error')));
+});
+
+t.test('a database that can not be opened is told in one line', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'fairlead-broken-'));
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }));
+  writeFileSync(join(dataDir, 'fairlead.db'), 'this is no database at all, but a text that is long enough'.repeat(50));
+  const run = start(t, { DOCKER_HOST: 'unix:///nowhere.sock', DATA_DIR: dataDir });
+  t.equal(await run.code, 1);
+  t.match(run.err(), /^DATA_DIR[^\n]*\n$/);
+});
