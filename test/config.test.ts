@@ -290,13 +290,17 @@ t.test('the log is one JSON object a line, with the request id that a person rea
   const { status, headers } = await call(`${url}/api/containers/web`, 'GET');
   t.equal(status, 502);
   const id = headers['x-request-id'] ?? 'none';
-  await until(() => run.out().includes(id), 'the log tells of it');
+  const tells = () =>
+    run
+      .out()
+      .split('\n')
+      .some((line) => line.includes(id) && line.includes('engine_error'));
+  await until(tells, 'the log tells of it');
   const lines = run
     .out()
     .split('\n')
     .filter((line) => line && !line.startsWith('Fairlead'));
   for (const line of lines) t.type(JSON.parse(line), 'object');
-  t.ok(lines.some((line) => line.includes(id) && line.includes('engine_error')));
 });
 
 t.test('a database that can not be opened is told in one line', async (t) => {
