@@ -247,15 +247,28 @@ t.test('a list that still shows the state before a death does not bring it back'
 });
 
 t.test('an event that comes during a list wins over the list', async (t) => {
-  const { engine, inventory, named } = await follow(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
-  const { id } = engine.container('web');
+  const { engine, docker, inventory, named } = await follow(t, {
+    prepare: (engine) => {
+      engine.addContainer({ name: 'gone' });
+      engine.addContainer({ name: 'web', state: 'exited' });
+    },
+  });
+  const ids = engine.containers().map(({ id }) => id);
+  const old = JSON.stringify(await docker.listContainers());
+  const lists = () => engine.requestsTo('GET', /^\/containers\/json$/).length;
+  const before = lists();
+  // An answer that was made before the events and arrives behind them.
   engine.faults.delay(150, { path: /^\/containers\/json$/, times: 1 });
-  const asked = inventory.refresh([id]);
-  await until(() => engine.requestsTo('GET', /^\/containers\/json$/).length === 2, 'the list is asked');
-  engine.removeContainer('web');
-  await until(() => !named('web'), 'it is gone');
+  engine.faults.status(200, old, 'application/json', { path: /^\/containers\/json$/, times: 1 });
+  const asked = inventory.refresh(ids);
+  await until(() => lists() === before + 1, 'the list is asked');
+  engine.faults.hang({ path: /^\/containers\/json$/ });
+  engine.removeContainer('gone');
+  engine.start('web');
+  await until(() => !named('gone') && named('web')?.state === 'running', 'the events are seen');
   await asked;
-  t.equal(named('web'), undefined, 'an older list does not bring it back');
+  t.equal(named('gone'), undefined, 'an older list does not bring it back');
+  t.equal(named('web')?.state, 'running', 'nor stop what was started');
 });
 
 t.test('events that were lost are healed by the next reconcile', async (t) => {
