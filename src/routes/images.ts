@@ -5,10 +5,12 @@ import type { Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { morph, remove } from '../feeds/frames.ts';
 import { imagesModel } from '../feeds/images.ts';
+import { toMs } from '../services/containers.ts';
 import { checkImageRef } from '../services/docker.ts';
 import type { EngineHistoryItem } from '../services/docker-types.ts';
 import { selectImages, type UsedImage } from '../services/image-list.ts';
-import { bareId, imageUsers, toImage } from '../services/images.ts';
+import { type ImageName, nameOf } from '../services/image-refs.ts';
+import { bareId, type Image, imageUsers, toImage } from '../services/images.ts';
 import { imageDetailModel, removeImageModel } from '../views/models/image.ts';
 import { maskText, maskValueText, toText } from '../views/secrets.ts';
 import { isHtmx, requireEngine, sendFragment, sendPage, viewContext } from './pages.ts';
@@ -123,27 +125,39 @@ export function registerImages(app: App, deps: Deps): void {
 
   /** Removes what the address names, a tag or an image, and tells what it was. */
   async function removeImage(request: FastifyRequest): Promise<string> {
+    const { image, name } = await resolve(request);
+    const shown = name.kind === 'id' ? (image.tags[0] ?? bareId(image.id).slice(0, 12)) : name.text;
+    const { force } = (request.body as Static<typeof schemas.RemoveImageBody>) ?? {};
+    await docker.removeImage(name.text, schemas.isTicked(force), shown);
+    await inventory.refreshImages();
+    return shown;
+  }
+
+  /** The image that an address names, and by what; one that is not in the list, such as a layer, is asked for. */
+  async function resolve(request: FastifyRequest): Promise<{ ref: string; image: Image; name: ImageName }> {
     const ref = checkImageRef((request.params as { id: string }).id);
     requireEngine(deps);
-    const known = inventory.findImage(ref);
-    const isId = known !== undefined && bareId(known.id).startsWith(bareId(ref));
-    const name = isId ? (known.tags[0] ?? bareId(known.id).slice(0, 12)) : ref;
-    const { force } = (request.body as Static<typeof schemas.RemoveImageBody>) ?? {};
-    await docker.removeImage(isId ? known.id : ref, schemas.isTicked(force), name);
-    await inventory.refreshImages();
-    return name;
+    const image = inventory.findImage(ref) ?? (await inspectUnlisted(ref));
+    // Engines resolve any beginning of an id: what was typed too short may be another image's.
+    const name = nameOf(image, ref);
+    if (!name) throw new Problem('not_found', `Image ${ref} not found`);
+    return { ref, image, name };
+  }
+
+  async function inspectUnlisted(ref: string): Promise<Image> {
+    const inspect = await docker.inspectImage(ref);
+    if (typeof inspect.Id !== 'string') throw new Problem('not_found', `Image ${ref} not found`);
+    return toImage({ ...inspect, ParentId: inspect.Parent, Labels: inspect.Config?.Labels });
   }
 
   async function find(request: FastifyRequest) {
-    const ref = checkImageRef((request.params as { id: string }).id);
-    requireEngine(deps);
-    const known = inventory.findImage(ref);
-    const id = known?.id ?? ref;
-    const [inspect, layers] = await Promise.all([docker.inspectImage(id, ref), docker.imageHistory(id, ref)]);
-    if (typeof inspect.Id !== 'string') throw new Problem('not_found', `Image ${ref} not found`);
-    const base = known ?? toImage({ ...inspect, ParentId: inspect.Parent, Labels: inspect.Config?.Labels });
-    const image: UsedImage = { ...base, containers: imageUsers(base, inventory.containers()) };
-    return { image, inspect, layers };
+    const { ref, image } = await resolve(request);
+    const [inspect, layers] = await Promise.all([
+      docker.inspectImage(image.id, ref),
+      docker.imageHistory(image.id, ref),
+    ]);
+    const used: UsedImage = { ...image, containers: imageUsers(image, inventory.containers()) };
+    return { image: used, inspect, layers };
   }
 
   const detail = async (request: FastifyRequest) => imageDetailModel(await find(request), viewContext(request, deps));
@@ -159,7 +173,7 @@ const maskLabels = (labels: Record<string, string>) =>
 
 const toLayerJson = (layer: EngineHistoryItem) => ({
   id: layer.Id ?? '',
-  created: new Date((layer.Created ?? 0) * 1000).toISOString(),
+  created: new Date(toMs(layer.Created ?? 0)).toISOString(),
   createdBy: toText(maskText(layer.CreatedBy ?? '')),
   size: layer.Size ?? 0,
   comment: layer.Comment ?? '',

@@ -93,11 +93,17 @@ export async function resolveContainer(deps: Deps, ref: string, check: (ref: str
   const known = inventory.findContainer(check(ref));
   if (known) return known;
   requireEngine(deps);
-  const { Id } = await docker.inspectContainer(ref);
+  const { Id, Name } = await docker.inspectContainer(ref);
+  if (!isNamed(ref, Id, Name ?? '')) throw new Problem('not_found', `Container ${ref} not found`);
   await inventory.refresh([Id]);
   const found = inventory.container(Id);
   if (!found) throw new Problem('not_found', `Container ${ref} not found`);
   return found;
+}
+
+/** Engines resolve any beginning of an id: what was typed too short may be another container's. */
+function isNamed(ref: string, id: string, name: string): boolean {
+  return name.replace(/^\//, '') === ref || (/^[0-9a-f]{12,64}$/.test(ref) && id.startsWith(ref));
 }
 
 /**

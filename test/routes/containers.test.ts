@@ -468,3 +468,23 @@ t.test('without an engine, pages say so and keep what was known', async (t) => {
   await until(async () => (await app.get('/readyz')).status === 200, 'it is back');
   t.equal((await app.post('/api/containers/web/stop')).status, 200);
 });
+
+t.test('a short beginning of an id names nothing', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const { id } = app.engine.container('web');
+  for (const ref of [id.slice(0, 1), id.slice(0, 11)]) {
+    t.match(await app.api(`/containers/${ref}`), {
+      status: 404,
+      code: 'not_found',
+      detail: `Container ${ref} not found`,
+    });
+    t.equal((await app.post(`/api/containers/${ref}/kill`)).status, 404);
+    t.equal((await app.post(`/api/containers/${ref}/remove`, { force: true })).status, 404);
+  }
+  t.equal(app.engine.requests.filter(({ method }) => method !== 'GET').length, 0, 'and nothing was done');
+  t.equal((await app.get(`/api/containers/${id.slice(0, 12)}`)).status, 200);
+  app.engine.silently(() => app.engine.addContainer({ name: 'late' }));
+  t.equal((await app.get('/api/containers/late')).status, 200, 'one that was not told of is asked for by its name');
+  const later = app.engine.silently(() => app.engine.addContainer({ name: 'later' }));
+  t.match(await app.api(`/containers/${later.id.slice(0, 12)}`), { name: 'later' }, 'and by twelve characters');
+});

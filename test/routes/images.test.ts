@@ -206,3 +206,25 @@ t.test('images of every engine are shown, whatever they leave out', async (t) =>
     await app.close();
   }
 });
+
+t.test('a reference names what it says and nothing that begins alike', async (t) => {
+  const id = `sha256:cafe1${'0'.repeat(59)}`;
+  const app = await startApp(t, {
+    prepare: (engine) => {
+      engine.addImage({ id, tags: ['cafe', 'lab/web:1'], digests: [`lab/web@sha256:${'a'.repeat(64)}`] });
+      const layer = engine.addImage({ id: `sha256:beef${'0'.repeat(60)}` });
+      engine.addImage({ tags: ['lab/child:1'], parent: layer.id });
+    },
+  });
+  for (const ref of ['cafe1', 'sha256:cafe1', 'cafe1000000', 'beef', `beef${'0'.repeat(7)}`]) {
+    t.match(await app.api(`/images/${ref}`), { status: 404, code: 'not_found', detail: `Image ${ref} not found` }, ref);
+    t.equal((await app.post(`/api/images/${ref}/remove`, { force: true })).status, 404, `removal of ${ref}`);
+  }
+  t.equal(app.engine.requestsTo('DELETE', /images/).length, 0, 'the engine was asked to remove nothing');
+  for (const ref of [`beef${'0'.repeat(8)}`, `sha256:beef${'0'.repeat(60)}`, `lab%2Fweb@sha256:${'a'.repeat(64)}`])
+    t.equal((await app.get(`/api/images/${ref}`)).status, 200, ref);
+
+  t.equal((await app.post('/api/images/cafe/remove')).status, 200);
+  t.strictSame(app.engine.image(id).tags, ['lab/web:1'], 'a tag that its own image begins with is a tag');
+  t.match(app.engine.requestsTo('DELETE', /images/), [{ path: /cafe(:|%3A)latest$/ }], 'and is written out');
+});
