@@ -45,7 +45,8 @@ export function toContainerEvent(event: EngineEvent): ContainerEvent | null {
     action,
     detail: rest.join(':').trim(),
     attributes: event.Actor?.Attributes ?? {},
-    at: event.timeNano ? event.timeNano / 1e6 : (event.time ?? 0) * 1000,
+    // The engine's clock may be ahead of this one; nothing began in the future.
+    at: Math.min(Date.now(), event.timeNano ? event.timeNano / 1e6 : (event.time ?? 0) * 1000),
   };
 }
 

@@ -27,7 +27,8 @@ const stoppedStates = new Set(['created', 'exited', 'dead']);
 /** Whether something is wrong with it: unhealthy, restarting, dead, out of memory, or ended with a code other than 0. */
 export function isInTrouble(container: Container): boolean {
   const { state, health, exitCode, oomKilled } = container;
-  if (health === 'unhealthy' || state === 'restarting' || state === 'dead' || oomKilled) return true;
+  if (health === 'unhealthy' || state === 'restarting' || state === 'dead') return true;
+  if (oomKilled && state !== 'running') return true;
   return state === 'exited' && exitCode !== null && exitCode !== 0 && !isStopCode(exitCode);
 }
 

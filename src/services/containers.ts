@@ -54,7 +54,7 @@ export function toContainer(item: EngineContainer, now: number): Container {
     health: words.health,
     exitCode: words.exitCode,
     oomKilled: false,
-    createdAt: (item.Created ?? 0) * 1000,
+    createdAt: toMs(item.Created ?? 0),
     ports,
     portsText: toPortsText(ports),
     ...toProject(name, labels),
@@ -63,6 +63,12 @@ export function toContainer(item: EngineContainer, now: number): Container {
     labels,
   };
 }
+
+/** The latest moment that a Date can hold, ms since 1970. */
+const lastMs = 8.64e15;
+
+/** Seconds as ms since 1970; what no date can hold is 0. */
+export const toMs = (seconds: number): number => (Math.abs(seconds * 1000) <= lastMs ? seconds * 1000 : 0);
 
 /** The container's own name: of its names the one that is not a legacy link (`/other/alias`). */
 function toName(item: EngineContainer): string {
@@ -118,8 +124,8 @@ function hostText(port: Port): string {
 export const standaloneTitle = 'Standalone Containers';
 
 /**
- * Project and service: by Compose's labels, else by the name patterns `project_service_index` (Compose v1) and
- * `project-service-index` (v2).
+ * Project and service: by Compose's labels, else by the name pattern `project_service_index` of Compose v1. The names of
+ * v2, `project-service-index`, are no such pattern: a project may itself hold dashes, and v2 always sets labels.
  */
 function toProject(name: string, labels: Record<string, string>) {
   const project = labels[`${composeLabel}project`];

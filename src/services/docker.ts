@@ -6,16 +6,9 @@ import { inspect } from 'node:util';
 import Docker from 'dockerode';
 import { isProblem, Problem } from '../errors.ts';
 import { connectionProblem, engineProblem } from './docker-errors.ts';
-import type {
-  EngineContainer,
-  EngineContainerDetail,
-  EngineHistoryItem,
-  EngineImage,
-  EngineImageDetail,
-  EngineInfo,
-  EngineStats,
-  EngineVersion,
-} from './docker-types.ts';
+import * as shapes from './docker-shapes.ts';
+import { readOne } from './docker-shapes.ts';
+import { isRecord, listOf, type Reader } from './readers.ts';
 
 /** Where the engine listens, as read from `DOCKER_HOST` and its TLS settings. */
 export type EngineAddress =
@@ -53,6 +46,8 @@ type Call = {
 const defaultTimeouts: EngineTimeouts = { ping: 2_000, list: 10_000, action: 60_000 };
 const maxAnswerBytes = 64 * 1024 * 1024;
 const maxCalls = 16;
+const maxLists = 4;
+const maxActions = 16;
 const maxStreams = 512;
 
 const containerPattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
@@ -102,13 +97,16 @@ export type DockerPort = ReturnType<typeof createDocker>;
 
 /**
  * Creates the port to the engine at an address. Nothing is connected until the first call.
- * Calls share 16 connections, streams have up to 512 of their own, the ping one of its own, so that a hung call
- * can't silence it. Every call throws a Problem (`engine_unreachable`, `engine_timeout`, `engine_error`, `not_found`,
+ * Inspects and figures share 16 connections, actions 16, lists 4, streams up to 512, events and pings have their own: what
+ * hangs in one can't hold up the others, and the inventory sees on while every action waits. Every call throws a Problem (`engine_unreachable`, `engine_timeout`, `engine_error`, `not_found`,
  * `conflict`, …) or the abort reason of its own signal.
  */
 export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = defaultTimeouts) {
   const calls = createClient(address, { keepAlive: true, maxSockets: maxCalls });
+  const lists = createClient(address, { keepAlive: true, maxSockets: maxLists });
+  const actions = createClient(address, { keepAlive: true, maxSockets: maxActions });
   const streams = createClient(address, { keepAlive: false, maxSockets: maxStreams });
+  const events = createClient(address, { keepAlive: false, maxSockets: 2 });
   const pings = createClient(address, { keepAlive: false, maxSockets: 2 });
 
   /** One bounded call, its whole answer read as JSON; undefined for an empty one. */
@@ -126,12 +124,12 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
   }
 
   /** An answer without end; bounded until its headers arrive, then by the caller's signal alone. */
-  async function stream(call: Call & { signal: AbortSignal }): Promise<IncomingMessage> {
+  async function stream(call: Call & { signal: AbortSignal }, client = streams): Promise<IncomingMessage> {
     const opening = new AbortController();
     const timer = setTimeout(() => opening.abort(timeoutProblem(address, call)), call.timeout);
     const signal = AbortSignal.any([call.signal, opening.signal]);
     try {
-      const answer = await dial(streams, call, signal);
+      const answer = await dial(client, call, signal);
       if ((answer.statusCode ?? 0) >= 300) toJson(call, answer.statusCode ?? 0, await readBody(answer, signal));
       return answer;
     } catch (error) {
@@ -152,24 +150,33 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
       request<unknown>({ method: 'GET', path: '/_ping', timeout: timeouts.ping, signal }, pings),
 
     /** The engine's name and versions. */
-    version: (signal?: AbortSignal) => request<EngineVersion>({ ...list, path: '/version', signal }),
+    version: async (signal?: AbortSignal) =>
+      readOne(shapes.version, await request<unknown>({ ...list, path: '/version', signal }, lists)),
 
     /** The machine that the engine runs on: its processors and memory. */
-    info: (signal?: AbortSignal) => request<EngineInfo>({ ...list, path: '/info', signal }),
+    info: async (signal?: AbortSignal) =>
+      readOne(shapes.info, await request<unknown>({ ...list, path: '/info', signal }, lists)),
 
     /** All containers, or only those with the given full ids, as the list call gives them. */
-    listContainers: (ids?: readonly string[], signal?: AbortSignal) =>
-      request<EngineContainer[]>({
-        ...list,
-        path: '/containers/json',
-        query: { all: '1', ...(ids && { filters: JSON.stringify({ id: ids }) }) },
-        signal,
-      }).then(toList),
+    listContainers: async (ids?: readonly string[], signal?: AbortSignal) =>
+      toList(
+        shapes.container,
+        await request<unknown>(
+          {
+            ...list,
+            path: '/containers/json',
+            query: { all: '1', ...(ids && { filters: JSON.stringify({ id: ids }) }) },
+            signal,
+          },
+          lists,
+        ),
+      ),
 
     /** Everything the engine knows of one container. */
     inspectContainer: async (ref: string, signal?: AbortSignal) =>
       toRecord(
-        await request<EngineContainerDetail>({
+        shapes.containerDetail,
+        await request<unknown>({
           ...list,
           path: `/containers/${containerSegment(ref)}/json`,
           subject: `Container ${ref}`,
@@ -184,19 +191,20 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
     actOnContainer: async (ref: string, action: ContainerAction, name = ref, choices: RemoveChoices = {}) => {
       const path = `/containers/${containerSegment(ref)}`;
       const common = { timeout: timeouts.action, subject: `Container ${name}` };
-      if (action !== 'remove') return request<void>({ ...common, method: 'POST', path: `${path}/${action}` });
+      if (action !== 'remove') return request<void>({ ...common, method: 'POST', path: `${path}/${action}` }, actions);
       const query = { force: String(choices.force ?? false), v: String(choices.volumes ?? false) };
-      return request<void>({ ...common, method: 'DELETE', path, query });
+      return request<void>({ ...common, method: 'DELETE', path, query }, actions);
     },
 
     /** All images but intermediate layers. */
-    listImages: (signal?: AbortSignal) =>
-      request<EngineImage[]>({ ...list, path: '/images/json', signal }).then(toList),
+    listImages: async (signal?: AbortSignal) =>
+      toList(shapes.image, await request<unknown>({ ...list, path: '/images/json', signal }, lists)),
 
     /** Everything the engine knows of one image. */
     inspectImage: async (ref: string, name = ref, signal?: AbortSignal) =>
       toRecord(
-        await request<EngineImageDetail>({
+        shapes.imageDetail,
+        await request<unknown>({
           ...list,
           path: `/images/${imageSegment(ref)}/json`,
           subject: `Image ${name}`,
@@ -205,23 +213,29 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
       ),
 
     /** The layers of an image, newest first. */
-    imageHistory: (ref: string, name = ref, signal?: AbortSignal) =>
-      request<EngineHistoryItem[]>({
-        ...list,
-        path: `/images/${imageSegment(ref)}/history`,
-        subject: `Image ${name}`,
-        signal,
-      }).then(toList),
+    imageHistory: async (ref: string, name = ref, signal?: AbortSignal) =>
+      toList(
+        shapes.historyItem,
+        await request<unknown>({
+          ...list,
+          path: `/images/${imageSegment(ref)}/history`,
+          subject: `Image ${name}`,
+          signal,
+        }),
+      ),
 
     /** Removes an image's tag, or the image with its last tag; `force` also where it has several or is in use. */
     removeImage: (ref: string, force: boolean, name = ref) =>
-      request<void>({
-        method: 'DELETE',
-        path: `/images/${imageSegment(ref)}`,
-        query: { force: String(force) },
-        subject: `Image ${name}`,
-        timeout: timeouts.action,
-      }),
+      request<void>(
+        {
+          method: 'DELETE',
+          path: `/images/${imageSegment(ref)}`,
+          query: { force: String(force) },
+          subject: `Image ${name}`,
+          timeout: timeouts.action,
+        },
+        actions,
+      ),
 
     /**
      * One sample of a container's figures. `oneShot` is answered in 4-10 ms on 26 and later and leaves `precpu_stats`
@@ -229,7 +243,8 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
      */
     containerStats: async (id: string, signal?: AbortSignal) =>
       toRecord(
-        await request<EngineStats>({
+        shapes.stats,
+        await request<unknown>({
           ...list,
           path: `/containers/${containerSegment(id)}/stats`,
           query: { stream: '0', 'one-shot': '1' },
@@ -268,16 +283,19 @@ export function createDocker(address: EngineAddress, timeouts: EngineTimeouts = 
 
     /** The engine's events of containers, images and networks, each a JSON object on a line of its own. */
     events: (signal: AbortSignal) =>
-      stream({
-        ...list,
-        path: '/events',
-        query: { filters: JSON.stringify({ type: ['container', 'image', 'network'] }) },
-        signal,
-      }),
+      stream(
+        {
+          ...list,
+          path: '/events',
+          query: { filters: JSON.stringify({ type: ['container', 'image', 'network'] }) },
+          signal,
+        },
+        events,
+      ),
 
     /** Closes every connection. */
     close: () => {
-      for (const client of [calls, streams, pings]) client.agent.destroy();
+      for (const client of [calls, lists, actions, streams, events, pings]) client.agent.destroy();
     },
   };
 }
@@ -336,6 +354,9 @@ function dial(client: Client, call: Call, signal: AbortSignal): Promise<Incoming
   }
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
+    // A call that still waits for a free connection does not notice its abort by itself.
+    const release = () => reject(signal.reason);
+    signal.addEventListener('abort', release, { once: true });
     client.modem.dial(
       {
         method: call.method,
@@ -345,7 +366,11 @@ function dial(client: Client, call: Call, signal: AbortSignal): Promise<Incoming
         statusCodes: everyStatus,
         abortSignal: signal,
       },
-      (error, answer) => (error ? reject(error) : resolve(answer as IncomingMessage)),
+      (error, answer) => {
+        signal.removeEventListener('abort', release);
+        if (error) return reject(error);
+        resolve(answer as IncomingMessage);
+      },
     );
   });
 }
@@ -393,19 +418,17 @@ function parse(body: string): unknown {
   }
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-function toList<T>(value: T[] | undefined | null): T[] {
-  if (value === null) return [];
-  if (!Array.isArray(value))
-    throw new Problem('engine_error', 'The engine answered with something that is not a list.');
-  return value.filter((item) => isRecord(item));
+/** A list's items as far as they can be read; null is an empty one. */
+function toList<T>(read: Reader<T>, value: unknown): T[] {
+  const list = value === null ? [] : listOf(read)(value);
+  if (!list) throw new Problem('engine_error', 'The engine answered with something that is not a list.');
+  return list;
 }
 
-function toRecord<T>(value: T): T {
-  if (!isRecord(value)) throw new Problem('engine_error', 'The engine answered with something that is not an object.');
-  return value;
+function toRecord<T>(read: Reader<T>, value: unknown): T {
+  const record = read(value);
+  if (!record) throw new Problem('engine_error', 'The engine answered with something that is not an object.');
+  return record;
 }
 
 const containerSegment = (ref: string) => encodeURIComponent(checkContainerRef(ref));

@@ -1,4 +1,4 @@
-import type { Container } from './containers.ts';
+import { type Container, toMs } from './containers.ts';
 import type { EngineImage } from './docker-types.ts';
 
 /** An image as the inventory knows it; sizes in bytes, times in ms since 1970. */
@@ -25,7 +25,7 @@ export function toImage(item: EngineImage): Image {
     id: item.Id,
     tags,
     size: item.Size ?? 0,
-    createdAt: toMs(item.Created ?? 0),
+    createdAt: toCreatedAt(item.Created ?? 0),
     repoDigests: (item.RepoDigests ?? []).filter((digest) => !digest.startsWith(none)).sort(),
     parentId: item.ParentId ?? '',
     labels: item.Labels ?? {},
@@ -34,8 +34,8 @@ export function toImage(item: EngineImage): Image {
 }
 
 /** The engine's list tells seconds, its inspect a text; an unreadable time is 0. */
-function toMs(created: number | string): number {
-  const ms = typeof created === 'number' ? created * 1000 : Date.parse(created);
+function toCreatedAt(created: number | string): number {
+  const ms = typeof created === 'number' ? toMs(created) : Date.parse(created);
   return Number.isFinite(ms) ? ms : 0;
 }
 

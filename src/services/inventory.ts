@@ -9,6 +9,8 @@ import {
 } from './container-events.ts';
 import { type Container, toContainer } from './containers.ts';
 import type { DockerPort } from './docker.ts';
+import * as shapes from './docker-shapes.ts';
+import { readOne } from './docker-shapes.ts';
 import type { EngineContainer, EngineEvent, EngineVersion } from './docker-types.ts';
 import { bareId, type Image, toImage } from './images.ts';
 import { readJsonLines } from './lines.ts';
@@ -34,6 +36,8 @@ export type InventoryChange = {
   changed: ReadonlySet<string>;
   removed: ReadonlySet<string>;
   started: ReadonlySet<string>;
+  /** Those of which an event came: what only an inspect shows may be different. */
+  touched: ReadonlySet<string>;
   images: boolean;
   engine: boolean;
 };
@@ -82,6 +86,9 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
   // The order of things: an answer of the engine never overrides an event that came after it was asked.
   let clock = 0;
   const touched = new Map<string, number>();
+  const callsInFlight = new Set<{ askedAt: number }>();
+  let calls = 0;
+  let newestWhole = 0;
   const doubts = new Map<string, { isNewer: Expectation; until: number }>();
 
   const containerRefresher = createRefresher<string>(refreshContainers, timings.coalesce);
@@ -93,8 +100,17 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
 
   function publish(change: Partial<{ -readonly [K in keyof InventoryChange]: InventoryChange[K] }>) {
     const none = new Set<string>();
-    const whole = { changed: none, removed: none, started: none, images: false, engine: false, ...change };
-    for (const listener of listeners) listener(whole);
+    const nothing = { changed: none, removed: none, started: none, touched: none, images: false, engine: false };
+    for (const listener of listeners) tell(listener, { ...nothing, ...change });
+  }
+
+  /** A listener's fault is its own: the inventory goes on, and so do the others. */
+  function tell(listener: (change: InventoryChange) => void, change: InventoryChange) {
+    try {
+      listener(change);
+    } catch (err) {
+      log.warn({ err }, 'a listener of the inventory failed');
+    }
   }
 
   // ── the connection ──
@@ -117,14 +133,17 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
     try {
       await docker.ping(signal);
       const stream = await docker.events(signal);
-      const reading = readJsonLines<EngineEvent>(stream, onEvent);
+      const reading = readJsonLines(stream, (line) => onEvent(readOne(shapes.event, line)));
       reading.catch(() => {});
       const [version, info] = await Promise.all([docker.version(signal), unlessRefused(docker.info(signal), {})]);
       await resync(signal);
       connectedAt = Date.now();
       setEngine({ ...describe(version), cpus: info.NCPU ?? 0, memoryBytes: info.MemTotal ?? 0 });
       firstAttempt();
-      await Promise.race([reading, keepAsking(signal)]);
+      const pinging = keepPinging(signal);
+      const reconciling = keepReconciling(signal);
+      for (const loop of [pinging, reconciling]) loop.catch(() => {});
+      await Promise.race([reading, pinging, reconciling]);
       throw new Error('The event stream ended.');
     } catch (error) {
       if (!closing.signal.aborted) lose(error);
@@ -137,23 +156,29 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
     return connectedAt;
   }
 
-  /**
-   * Pings and reconciles until one of them fails. The first time soon: a death that was told just before the stream was
-   * open may not have been in the first list yet.
-   */
-  async function keepAsking(signal: AbortSignal): Promise<never> {
-    for (let nextReconcile = Date.now() + Math.min(timings.doubt, timings.reconcile); ; ) {
+  /** Pings until the engine does not answer. */
+  async function keepPinging(signal: AbortSignal): Promise<never> {
+    for (;;) {
       await pause(timings.ping, signal);
       signal.throwIfAborted();
       await docker.ping(signal);
-      if (Date.now() < nextReconcile) continue;
+    }
+  }
+
+  /**
+   * Lists again and again, until that fails. The first time soon: a death that was told just before the stream was open
+   * may not have been in the first list yet.
+   */
+  async function keepReconciling(signal: AbortSignal): Promise<never> {
+    for (let wait = Math.min(timings.doubt, timings.reconcile); ; wait = timings.reconcile) {
+      await pause(wait, signal);
+      signal.throwIfAborted();
       await resync(signal);
-      nextReconcile = Date.now() + timings.reconcile;
     }
   }
 
   function lose(error: unknown) {
-    const detail = isProblem(error) ? error.message : `Cannot connect to the Docker daemon at ${docker.addressText}.`;
+    const detail = describeLoss(error, docker.addressText);
     if (engine.status === 'connected' || engine.detail !== detail) log.warn({ err: error }, detail);
     const since = engine.status === 'connected' ? Date.now() : engine.since;
     const changed = engine.status === 'connected' || engine.detail !== detail;
@@ -188,6 +213,7 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
   function touch(id: string) {
     touched.set(id, ++clock);
     containerRefresher.add(id);
+    publish({ touched: new Set([id]) });
   }
 
   function remove(id: string) {
@@ -221,11 +247,19 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
   }
 
   async function listContainers(ids: readonly string[] | undefined, signal: AbortSignal | undefined) {
-    const askedAt = clock;
-    const items = await docker.listContainers(ids, signal);
-    signal?.throwIfAborted();
-    merge(items, ids ?? [...containers.keys()], askedAt);
-    if (!ids) forgetTouched(askedAt);
+    const call = { askedAt: clock, number: ++calls };
+    callsInFlight.add(call);
+    try {
+      const items = await docker.listContainers(ids, signal);
+      signal?.throwIfAborted();
+      // An answer about some that was asked for before a whole list is older than that.
+      if (ids && call.number < newestWhole) return;
+      if (!ids) newestWhole = call.number;
+      merge(items, ids ?? [...containers.keys()], call.askedAt);
+    } finally {
+      callsInFlight.delete(call);
+    }
+    if (!ids) forgetTouched(Math.min(call.askedAt, ...[...callsInFlight].map(({ askedAt }) => askedAt)));
   }
 
   /** Takes over a list that was asked for at `askedAt`; of `asked`, those that it does not name are gone. */
@@ -236,7 +270,7 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
     const started = new Set<string>();
     const seen = new Set<string>();
     for (const item of items) {
-      if (typeof item.Id !== 'string') continue;
+      if (!containerId.test(item.Id ?? '')) continue;
       seen.add(item.Id);
       if (isOlder(item.Id)) continue;
       const before = containers.get(item.Id);
@@ -263,7 +297,9 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
     const words = before && isSameRun ? keepSince(before.words, listed.words) : listed.words;
     // The text itself gets old; what it says is in the other fields, so that equal knowledge compares equal.
     const text = words.since === null ? listed.words.text : '';
-    const oomKilled = before?.oomKilled === true && listed.state !== 'running';
+    // A list that was read between the kill and the death still says running; only a new run clears it.
+    const isNewRun = listed.state === 'running' && before?.state !== 'running';
+    const oomKilled = before?.oomKilled === true && !isNewRun;
     return { ...listed, words: { ...words, text, slack: words.exact ? 0 : words.slack }, oomKilled };
   }
 
@@ -273,7 +309,7 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
   }
 
   async function refreshImages(signal = session?.signal) {
-    const list = (await docker.listImages(signal)).filter((item) => typeof item.Id === 'string').map(toImage);
+    const list = (await docker.listImages(signal)).filter((item) => imageId.test(item.Id ?? '')).map(toImage);
     signal?.throwIfAborted();
     const next = new Map(list.map((image) => [image.id, image]));
     if (isDeepStrictEqual(images, next)) return;
@@ -337,6 +373,12 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
   };
 }
 
+function describeLoss(error: unknown, address: string): string {
+  if (isProblem(error)) return error.message;
+  if (error instanceof TypeError) return `What the Docker daemon at ${address} answered could not be understood.`;
+  return `Cannot connect to the Docker daemon at ${address}.`;
+}
+
 /** A socket proxy may refuse what is good to have: the rest goes on without it. */
 async function unlessRefused<T>(asked: Promise<T>, fallback: T): Promise<T> {
   return asked.catch((error: unknown) => {
@@ -345,6 +387,9 @@ async function unlessRefused<T>(asked: Promise<T>, fallback: T): Promise<T> {
   });
 }
 
+// What else may stand there goes into ids of the page.
+const containerId = /^[0-9a-f]{64}$/;
+const imageId = /^(sha256:)?[0-9a-f]{64}$/;
 const minPrefix = 12;
 
 function onlyMatch<T>(prefix: string, items: readonly T[], idOf: (item: T) => string): T | undefined {

@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts';
+import * as shapes from './docker-shapes.ts';
 import type { EngineStats } from './docker-types.ts';
 
 /** What the following of several stats streams needs and tells. */
@@ -87,8 +88,7 @@ async function* lines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string>
 function parse(line: string | undefined): EngineStats | undefined {
   if (line === undefined) return undefined;
   try {
-    const sample: unknown = JSON.parse(line);
-    return typeof sample === 'object' && sample !== null ? (sample as EngineStats) : undefined;
+    return shapes.stats(JSON.parse(line));
   } catch {
     return undefined;
   }

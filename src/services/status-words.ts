@@ -123,7 +123,7 @@ const clockSlack = 2 * second;
  */
 export function keepSince(older: StatusWords, newer: StatusWords): StatusWords {
   if (newer.since === null || older.since === null) return newer;
-  if (older.since < newer.since - newer.slack - clockSlack) return newer;
+  if (older.since < newer.since - newer.slack - clockSlack || older.since > newer.since + clockSlack) return newer;
   if (older.exact) return { ...newer, since: older.since, exact: true };
   return { ...newer, since: Math.min(older.since, newer.since) };
 }

@@ -375,3 +375,10 @@ t.test('images are read, found and sorted whatever they leave out', async (t) =>
   t.match(select('USER'), { counts: { all: 2, dangling: 1, unused: 1, shown: 1 }, totalSize: 2 });
   t.equal(select(' web:1 ').images.length, 1);
 });
+
+t.test('an event of an engine whose clock is ahead is not believed for long', async (t) => {
+  const now = Date.now();
+  const listed = parseStatus('Up 5 minutes', now);
+  const told = { ...listed, since: now + 600_000, exact: true };
+  t.equal(keepSince(told, listed).since, listed.since, 'nothing began in the future');
+});

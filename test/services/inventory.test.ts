@@ -1,7 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { createDocker } from '../../src/services/docker.ts';
-import type { EngineEvent } from '../../src/services/docker-types.ts';
 import {
   createInventory,
   type Inventory,
@@ -522,9 +521,9 @@ t.test('the words of a status stay as old as they are', async (t) => {
 t.test('events are read one by one whatever their chunks are', async (t) => {
   const { Readable } = await import('node:stream');
   const seen: string[] = [];
-  const text = `{"Action":"ä"}\n\nnot json\n{"Action":"b"}\n{"Action":"c"`;
+  const text = `{"Action":"ä"}\n\nnot json\nnull\n5\n{"Action":"b"}\n{"Action":"c"`;
   const bytes = [...Buffer.from(text)].map((byte) => Buffer.from([byte]));
-  await readJsonLines<EngineEvent>(Readable.from(bytes), (event) => seen.push(event.Action ?? ''));
+  await readJsonLines(Readable.from(bytes), (event) => seen.push(String(event.Action)));
   t.strictSame(seen, ['ä', 'b'], 'split characters and broken lines do no harm');
   const endless = readJsonLines(Readable.from(['x'.repeat(2_000)]), () => {}, 1_000);
   await t.rejects(endless, /line without end/);
@@ -571,4 +570,82 @@ t.test('a closed inventory asks nothing and holds no stream', async (t) => {
   engine.forgetRequests();
   await setTimeout(150);
   t.equal(engine.requests.length, 0);
+});
+
+t.test('nonsense in events and lists ends nothing and hides nothing', async (t) => {
+  const { engine, inventory, named } = await follow(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  for (const action of [5, null, {}]) engine.emit({ type: 'container', action: action as string, id: 'x' });
+  engine.emit({
+    type: 'container',
+    action: 'rename',
+    id: engine.container('web').id,
+    attributes: { name: 5 as never },
+  });
+  engine.addContainer({ name: 'later', state: 'running' });
+  await until(() => named('later')?.state === 'running', 'events are still read');
+  t.equal(named('web')?.name, 'web');
+  t.equal(inventory.engine().status, 'connected');
+
+  const list = [
+    { Id: 'x"><img src=x id="', Names: ['/evil'] },
+    { Id: 'b'.repeat(64), Names: 'x', Image: 5, Labels: { 'com.docker.compose.project': 5 }, Status: 5, Created: 1e20 },
+    null,
+  ];
+  engine.faults.status(200, JSON.stringify(list), 'application/json', { path: /containers\/json/ });
+  await inventory.refresh(['b'.repeat(64)]);
+  t.match(named('b'.repeat(12)), { createdAt: 0, project: null, image: '' }, 'what can be read of it is shown');
+  t.notOk(named('evil'), 'what has no proper id is not');
+});
+
+t.test('a kill for want of memory is remembered, however long the death takes', async (t) => {
+  const { engine, inventory, named } = await follow(t, {
+    prepare: (engine) => engine.addContainer({ name: 'web', state: 'running' }),
+  });
+  const { id } = engine.container('web');
+  engine.emit({ type: 'container', action: 'oom', id });
+  await until(() => named('web')?.oomKilled === true, 'it is seen');
+  await inventory.refresh([id]);
+  t.equal(named('web')?.oomKilled, true, 'a list that still says running does not undo it');
+  engine.die('web', 137);
+  await until(() => named('web')?.state === 'exited', 'it ends');
+  await inventory.refresh([id]);
+  t.equal(named('web')?.oomKilled, true);
+  engine.start('web');
+  await until(() => named('web')?.state === 'running', 'it runs again');
+  t.equal(named('web')?.oomKilled, false, 'a new run does');
+});
+
+t.test('a late answer about some never brings back what is gone', async (t) => {
+  const { engine, inventory, named } = await follow(t, {
+    prepare: (engine) => {
+      engine.addContainer({ name: 'web', state: 'running' });
+      engine.addContainer({ name: 'two', state: 'running' });
+    },
+  });
+  const { id } = engine.container('two');
+  const filtered = { path: /containers\/json/, times: 1 };
+  const items = [{ Id: id, Names: ['/two'], State: 'running', Status: 'Up 2 minutes' }];
+  engine.faults.status(200, JSON.stringify(items), 'application/json', filtered);
+  engine.faults.delay(200, filtered);
+  const late = inventory.refresh([id]);
+  engine.removeContainer('two');
+  await until(() => named('two') === undefined, 'it is gone');
+  await late;
+  t.equal(named('two'), undefined, 'and stays so');
+});
+
+t.test('what only an inspect shows is said to be touched', async (t) => {
+  const { engine, changes } = await follow(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const { id } = engine.container('web');
+  engine.emit({ type: 'container', action: 'update', id });
+  await until(() => changes.some((change) => change.touched.has(id)), 'an update touches');
+});
+
+t.test("a listener's fault is its own", async (t) => {
+  const { engine, inventory, named } = await follow(t);
+  inventory.onChange(() => {
+    throw new Error('a fault of a listener');
+  });
+  engine.addContainer({ name: 'web', state: 'running' });
+  await until(() => named('web')?.state === 'running', 'the inventory goes on');
 });
