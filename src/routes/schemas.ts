@@ -225,11 +225,28 @@ export const LogAnswer = {
   content: { 'application/x-ndjson': { schema: LogLine }, 'text/plain': { schema: Type.String() } },
 };
 
-export const LogQuery = Type.Object({
-  tail: Type.Integer({ minimum: 0, maximum: 5000, default: 100 }),
+const logFields = {
   since: Type.String({ maxLength: 64, default: '' }),
   until: Type.String({ maxLength: 64, default: '' }),
   q: Type.String({ maxLength: 200, default: '' }),
   stream: choice(['stdout', 'stderr']),
   follow: choice(['1', 'true', '0', 'false']),
+};
+
+/** What is followed over the socket: the newest lines, then every new one. */
+export const LogQuery = Type.Object({
+  tail: Type.Integer({ minimum: 0, maximum: 5000, default: 100 }),
+  ...logFields,
+});
+
+/** What is read of a log. */
+export const LogReadQuery = Type.Object({
+  tail: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 5000,
+      description: '100 where neither `since` nor `until` is given, else all',
+    }),
+  ),
+  ...logFields,
 });

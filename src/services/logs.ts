@@ -80,12 +80,14 @@ export function createLogs(docker: LogEngine, options: LogOptions = {}) {
   /**
    * Streams a log, at the pace of who reads it and with constant memory; with `follow` until the container stops.
    * `tail` counts the lines before `stream` and `q` are looked at where the log is followed, after it elsewhere.
+   * `onOpen` is called when the engine's stream is open, which a silent container's may be long before its first line.
    * @throws Problem `invalid` for a wrong `since` or `until`, or the engine's
    */
   async function* lines(
     id: string,
     query: LogQuery & { follow?: boolean | undefined },
     signal: AbortSignal,
+    onOpen?: () => void,
   ): AsyncGenerator<LogLine> {
     const range = toRange(query);
     const isPicked = query.tail !== undefined && (query.until !== undefined || isFiltered(query));
@@ -95,7 +97,7 @@ export function createLogs(docker: LogEngine, options: LogOptions = {}) {
     }
     const isWanted = createFilter(query);
     const request = { ...range.request, follow: query.follow ?? false, tail: query.tail };
-    for await (const batch of source.open(id, request, signal).lines) {
+    for await (const batch of source.open(id, request, signal, onOpen).lines) {
       for (const line of batch) if (isAfter(line, range.after) && isWanted(line)) yield line;
     }
   }

@@ -1,6 +1,7 @@
 import { request } from 'node:http';
-import t from 'tap';
-import { startApp, until } from '../support/app.ts';
+import t, { type Test } from 'tap';
+import { createReaderLimit } from '../../src/routes/reader-limit.ts';
+import { startApp, type TestApp, until } from '../support/app.ts';
 import { byId, findAll, parseHtml, textOf } from '../support/page.ts';
 
 const linesOf = (html: string) =>
@@ -129,6 +130,68 @@ t.test('following a log ends its engine stream within a second of its reader', a
   }
 });
 
+t.test('who asks from a time on gets every line since, the newest hundred only who asks for nothing', async (t) => {
+  const start = Date.UTC(2026, 0, 2, 3, 4, 5);
+  const app = await startApp(t, {
+    prepare: (engine) => {
+      engine.addContainer({ name: 'web' });
+      for (let n = 0; n < 300; n++) engine.writeLog('web', `line ${n}`, { at: BigInt(start + n * 1000) * 1_000_000n });
+    },
+  });
+  const count = async (query: string) => {
+    const lines = parseLines((await app.get(`/api/containers/web/logs?${query}`)).text);
+    const shown = linesOf((await app.get(`/containers/web/logs?${query}`)).text);
+    t.equal(shown.length, lines.length, `page and API agree on ${query}`);
+    return lines.length;
+  };
+  t.equal(await count(''), 100);
+  t.equal(await count('since=2026-01-02T03:04:05Z'), 300);
+  t.equal(await count(`until=${start / 1000 + 249.5}`), 250);
+  t.equal(await count('since=2026-01-02T03:04:05Z&tail=7'), 7, 'a number that is given counts');
+  const [first] = parseLines((await app.get('/api/containers/web/logs?tail=250')).text);
+  t.equal(await count(`since=${first?.cursor}`), 249, 'after a cursor too');
+  const page = await app.get('/containers/web/logs?since=2026-01-02T03:04:05Z');
+  t.match(page.text, /<option value="5000" selected/, 'the page says how many it shows at most');
+});
+
+/** Opens a followed log and tells its status as soon as the headers are there. */
+function openFollow(t: Test, app: TestApp, path: string) {
+  const status = Promise.withResolvers<number>();
+  const sent = request(`${app.url}${path}`, (answer) => {
+    status.resolve(answer.statusCode ?? 0);
+    answer.on('error', () => {});
+    answer.resume();
+  });
+  sent.on('error', () => status.resolve(0));
+  sent.end();
+  t.teardown(() => sent.destroy());
+  return { status: status.promise, end: () => sent.destroy() };
+}
+
+t.test('a followed log is answered as soon as it is open, and refused as everything else', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const silent = openFollow(t, app, '/api/containers/web/logs?follow=1');
+  t.equal(await silent.status, 200, 'the headers of a silent one');
+  silent.end();
+  using _refusal = app.engine.faults.status(500, '{"message":"no such driver"}', 'application/json', { path: /logs/ });
+  const refused = await app.get('/api/containers/web/logs?follow=1');
+  t.match(JSON.parse(refused.text), { status: 502, code: 'engine_error', detail: 'no such driver' });
+});
+
+t.test('followed logs are bounded, and one that ends makes room', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const path = '/api/containers/web/logs?follow=1';
+  const open = Array.from({ length: 20 }, () => openFollow(t, app, path));
+  for (const { status } of open) t.equal(await status, 200);
+  const refused = await app.get(path);
+  t.match(JSON.parse(refused.text), { status: 429, code: 'rate_limited', detail: /At most 20 logs/ });
+  t.match(refused.headers['retry-after'], /^\d+$/);
+  t.equal((await app.get('/api/containers/web/logs')).status, 200, 'what ends by itself is not counted');
+  open[0]?.end();
+  await until(() => app.engine.openStreams('logs').length === 19, 'one has ended');
+  t.equal(await openFollow(t, app, path).status, 200);
+});
+
 t.test('a follow ends with its container', async (t) => {
   const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
   const answer = app.get('/api/containers/web/logs?follow=true', { accept: 'text/plain' });
@@ -174,4 +237,17 @@ t.test('a log that the engine can not tell leaves the page whole', async (t) => 
   t.match(page.text, 'configured logging driver does not support reading');
   const api = await app.get('/api/containers/web/logs');
   t.match(JSON.parse(api.text), { status: 502, code: 'engine_error', detail: /logging driver/ });
+});
+
+t.test('readers are counted by client and in all, and leave once', async (t) => {
+  const limit = createReaderLimit(2, 3);
+  const leave = limit.enter('a');
+  limit.enter('a');
+  t.throws(() => limit.enter('a'), { code: 'rate_limited', message: /At most 2 .* one address/ });
+  limit.enter('b');
+  t.throws(() => limit.enter('c'), { code: 'rate_limited', message: /At most 3 .* at a time/ });
+  leave();
+  leave();
+  limit.enter('c');
+  t.throws(() => limit.enter('d'), { code: 'rate_limited' });
 });
