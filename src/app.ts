@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
 import fastifyCookie from '@fastify/cookie';
 import fastifyFormbody from '@fastify/formbody';
@@ -9,14 +8,9 @@ import fastifySwagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastifyView from '@fastify/view';
 import fastifyWebsocket from '@fastify/websocket';
-import fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifySchema,
-  type RawServerDefault,
-} from 'fastify';
+import fastify, { type FastifySchema } from 'fastify';
 import type { Config } from './config.ts';
-import type { Deps } from './deps.ts';
+import type { App, Deps } from './deps.ts';
 import { Problem } from './errors.ts';
 import { createRowFigures } from './feeds/row-figures.ts';
 import { createEta, type Render, viewsFolder } from './render.ts';
@@ -24,7 +18,7 @@ import { type Capability, capabilityOf, checkCapability } from './routes/access.
 import { registerAssets } from './routes/assets.ts';
 import { registerContainers } from './routes/containers.ts';
 import { registerErrors, sendBare } from './routes/errors.ts';
-import { allowEmbedding, checkHost, checkSite } from './routes/guards.ts';
+import { allowEmbedding, checkHost, checkSite, checkUpgrade } from './routes/guards.ts';
 import { registerHealth } from './routes/health.ts';
 import { registerImages } from './routes/images.ts';
 import { drainSockets, registerLive } from './routes/live.ts';
@@ -40,15 +34,6 @@ import { createInventory, type Inventory } from './services/inventory.ts';
 import { createLive, type Live } from './services/live.ts';
 import { createLogs, type Logs } from './services/logs.ts';
 import { createStats, type Stats } from './services/stats.ts';
-
-/** The web application, typed by the schemas of its routes. */
-export type App = FastifyInstance<
-  RawServerDefault,
-  IncomingMessage,
-  ServerResponse,
-  FastifyBaseLogger,
-  TypeBoxTypeProvider
->;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -102,8 +87,7 @@ function registerOutside(app: App, services: Services) {
   );
 }
 
-/** Everything that the routes work with and that has to be closed. */
-export type Services = Awaited<ReturnType<typeof openServices>>;
+type Services = Awaited<ReturnType<typeof openServices>>;
 
 async function openServices(app: App, config: Config) {
   const database = await openDatabase(config.dataDir);
@@ -121,7 +105,7 @@ async function openServices(app: App, config: Config) {
     log: app.log,
   });
   const logs = createLogs(docker);
-  const live = createLive();
+  const live = createLive(undefined, app.log);
   followInventory(inventory, stats, logs);
   app.addHook('onReady', async () => {
     inventory.start();
@@ -174,6 +158,7 @@ async function registerGuards(app: App, config: Config, live: Live) {
   app.addHook('onRequest', async (request) => {
     checkHost(request, config);
     checkSite(request);
+    checkUpgrade(request, config);
   });
   await app.register(fastifySwagger, openApiOptions);
 }

@@ -1,3 +1,6 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
 import type { Config } from './config.ts';
 import type { RowFiguresOf } from './feeds/row-figures.ts';
 import type { Render } from './render.ts';
@@ -8,6 +11,15 @@ import type { Inventory } from './services/inventory.ts';
 import type { Live } from './services/live.ts';
 import type { Logs } from './services/logs.ts';
 import type { Stats } from './services/stats.ts';
+
+/** The web application, typed by the schemas of its routes. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
 
 /** What the routes work with; made once, in the wiring. */
 export type Deps = {

@@ -30,6 +30,7 @@ const table: Record<string, Capability> = {
   'GET /containers/:id/remove': 'remove',
   'POST /containers/:id/remove': 'remove',
   'POST /api/containers/:id/remove': 'remove',
+  'GET /containers/:id/reveal': 'read',
   'POST /containers/:id/reveal': 'admin',
   'POST /containers/:id/:action': 'control',
   'POST /api/containers/:id/:action': 'control',

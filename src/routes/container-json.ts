@@ -2,7 +2,7 @@ import type { Static } from 'typebox';
 import type { Container } from '../services/containers.ts';
 import type { EngineContainerDetail } from '../services/docker-types.ts';
 import { statusText } from '../services/status-words.ts';
-import { maskArguments, maskValue, type Piece } from '../views/secrets.ts';
+import { maskArgumentsText, maskText, maskValueText, toText } from '../views/secrets.ts';
 import type * as schemas from './schemas.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -11,7 +11,9 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 export function toContainerJson(container: Container, now: number): Static<typeof schemas.Container> {
   const { id, name, image, imageId, state, health, ports, portsText, project, projectTitle, service, networks } =
     container;
-  const isUp = state === 'running' || state === 'paused';
+  const { since, exact } = container.words;
+  // The engine's words are vague: what is guessed from them is no time that a script can rely on.
+  const isKnown = exact && since !== null && (state === 'running' || state === 'paused');
   return {
     id,
     name,
@@ -21,7 +23,7 @@ export function toContainerJson(container: Container, now: number): Static<typeo
     status: statusText(container.words, state, now) || state,
     health,
     created: iso(container.createdAt),
-    ...(isUp && container.words.since !== null && { startedAt: iso(container.words.since) }),
+    ...(isKnown && { startedAt: iso(since) }),
     ports,
     portsText,
     project,
@@ -31,10 +33,8 @@ export function toContainerJson(container: Container, now: number): Static<typeo
   };
 }
 
-const mask = '••••••••';
-const toText = (pieces: readonly Piece[]): string => pieces.map((piece) => (piece.masked ? mask : piece.text)).join('');
 const toArguments = (value: string[] | string | null | undefined): string[] =>
-  maskArguments(typeof value === 'string' ? [value] : (value ?? [])).map(toText);
+  maskArgumentsText(typeof value === 'string' ? [value] : (value ?? []));
 
 /** Everything about a container as `/api` tells it, secrets masked. */
 export function toContainerDetailJson(
@@ -49,7 +49,7 @@ export function toContainerDetailJson(
     ...(isTime(state?.FinishedAt) && { finishedAt: state.FinishedAt }),
     exitCode: state?.Status === 'exited' || state?.Status === 'dead' ? (state.ExitCode ?? null) : null,
     oomKilled: state?.OOMKilled ?? false,
-    error: state?.Error ?? '',
+    error: toText(maskText(state?.Error ?? '')),
     restartCount: inspect.RestartCount ?? 0,
     restartPolicy: {
       name: host?.RestartPolicy?.Name || 'no',
@@ -64,7 +64,7 @@ export function toContainerDetailJson(
     privileged: host?.Privileged ?? false,
     environment: (config?.Env ?? []).map(toVariable),
     labels: Object.fromEntries(
-      Object.entries(config?.Labels ?? {}).map(([name, value]) => [name, toText(maskValue(name, value))]),
+      Object.entries(config?.Labels ?? {}).map(([name, value]) => [name, maskValueText(name, value)]),
     ),
     mounts: toMounts(inspect),
     networkSettings: toNetworks(inspect),
@@ -77,13 +77,13 @@ const isTime = (value: string | null | undefined): value is string => !!value &&
 
 function toVariable(entry: string) {
   const [name = '', ...rest] = entry.split('=');
-  return { name, value: toText(maskValue(name, rest.join('='))) };
+  return { name, value: maskValueText(name, rest.join('=')) };
 }
 
 function toHealthcheck({ State: state }: EngineContainerDetail) {
   const health = state?.Health;
   if (!health?.Status || health.Status === 'none') return null;
-  const lastOutput = health.Log?.at(-1)?.Output ?? '';
+  const lastOutput = toText(maskText(health.Log?.at(-1)?.Output ?? ''));
   return { status: health.Status, failingStreak: health.FailingStreak ?? 0, lastOutput };
 }
 

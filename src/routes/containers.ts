@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { App } from '../app.ts';
-import type { Deps } from '../deps.ts';
+import type { App, Deps } from '../deps.ts';
+import { isProblem } from '../errors.ts';
+import { renderContainerDetail } from '../feeds/container.ts';
 import { containerListModel } from '../feeds/containers.ts';
 import { morph, remove } from '../feeds/frames.ts';
 import { selectContainers } from '../services/container-list.ts';
@@ -9,7 +10,7 @@ import type { Container } from '../services/containers.ts';
 import { type ContainerAction, checkContainerRef, type RemoveChoices } from '../services/docker.ts';
 import type { EngineContainerDetail } from '../services/docker-types.ts';
 import type { Inventory } from '../services/inventory.ts';
-import { detailModel, headModel, removeContainerModel } from '../views/models/container.ts';
+import { headModel, removeContainerModel } from '../views/models/container.ts';
 import { rowModel } from '../views/models/containers.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { toContainerDetailJson, toContainerJson } from './container-json.ts';
@@ -80,6 +81,11 @@ export function registerContainers(app: App, deps: Deps): void {
     const container = await find(request);
     return sendContainerPage(request, reply, deps, container, false);
   });
+
+  // The address stays in the browser after the form: whoever loads it again comes back to the container.
+  app.get('/containers/:id/reveal', { schema: { params: schemas.IdParams } }, (request, reply) =>
+    reply.redirect(`${deps.config.basePath}/containers/${checkContainerRef(request.params.id)}`, 303),
+  );
 
   app.post('/containers/:id/reveal', { schema: { params: schemas.IdParams } }, async (request, reply) => {
     const container = await find(request);
@@ -226,23 +232,18 @@ const toChoices = (body: { force?: boolean | string; volumes?: boolean | string 
 });
 
 /** The markup of a container's detail; where the engine is gone, of what the inventory knows. */
-export async function renderDetail(
-  deps: Deps,
-  container: Container,
-  context: ViewContext,
-  reveal: boolean,
-): Promise<string> {
+async function renderDetail(deps: Deps, container: Container, context: ViewContext, reveal: boolean): Promise<string> {
   const inspect = await inspectIfThere(deps, container.id);
-  const imageTags = deps.inventory.findImage(container.imageId)?.tags ?? [];
-  const revealHref = context.can.reveal ? `${context.base}/containers/${container.id}/reveal` : null;
-  const figures = deps.rowFigures(container.id);
-  const model = detailModel({ container, inspect, imageTags, figures, reveal, revealHref }, context);
-  return deps.render('fragments/container/detail', model);
+  return renderContainerDetail(deps, { container, inspect, reveal }, context);
 }
 
-async function inspectIfThere(deps: Deps, id: string): Promise<EngineContainerDetail> {
-  if (deps.inventory.engine().status === 'unreachable') return { Id: id };
-  return deps.docker.inspectContainer(id);
+/** What only the engine can tell; nothing where it is away, even if that was not noticed yet. */
+async function inspectIfThere(deps: Deps, id: string): Promise<EngineContainerDetail | undefined> {
+  if (deps.inventory.engine().status === 'unreachable') return undefined;
+  return deps.docker.inspectContainer(id).catch((error: unknown) => {
+    if (isProblem(error, 'engine_unreachable') || isProblem(error, 'engine_timeout')) return undefined;
+    throw error;
+  });
 }
 
 async function sendContainerPage(

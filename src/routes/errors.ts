@@ -1,7 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import type { App } from '../app.ts';
-import type { Deps } from '../deps.ts';
+import type { App, Deps } from '../deps.ts';
 import { type ErrorCode, isProblem, Problem } from '../errors.ts';
 import { partial } from '../feeds/frames.ts';
 import { isHtmx, sendFragment, sendPage } from './pages.ts';

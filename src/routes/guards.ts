@@ -34,6 +34,15 @@ export function checkSite(request: FastifyRequest): void {
 }
 
 /**
+ * Refuses a socket anywhere but at `/live`: the plugin would open it first and close it then.
+ * @throws Problem `invalid`
+ */
+export function checkUpgrade(request: FastifyRequest, config: Config): void {
+  if (!request.ws || request.routeOptions.url === `${config.basePath}/live`) return;
+  throw new Problem('invalid', 'There is no WebSocket at this address, only at /live.');
+}
+
+/**
  * Refuses a socket that another site's page opens.
  * @throws Problem `forbidden`
  */

@@ -1,7 +1,11 @@
-import type { App, Services } from '../app.ts';
+import type { App } from '../deps.ts';
+import type { Database } from '../services/database.ts';
+import type { Inventory } from '../services/inventory.ts';
+
+type Alive = { inventory: Pick<Inventory, 'engine'>; database: Pick<Database, 'check'> };
 
 /** Alive, and ready: the engine and the database answer. Neither is limited nor logged. */
-export function registerHealth(app: App, { inventory, database }: Services): void {
+export function registerHealth(app: App, { inventory, database }: Alive): void {
   const quiet = { config: { rateLimit: false as const }, logLevel: 'warn' as const };
 
   app.get('/healthz', quiet, async () => ({ status: 'ok' }));

@@ -1,20 +1,18 @@
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { WebSocket } from 'ws';
-import type { App } from '../app.ts';
-import type { Deps } from '../deps.ts';
-import { Problem } from '../errors.ts';
-import { openContainer } from '../feeds/container.ts';
-import { createRowViews, openContainerList, type RowViews } from '../feeds/containers.ts';
+import type { App, Deps } from '../deps.ts';
+import { isProblem, Problem } from '../errors.ts';
+import { openContainer, openContainerHead } from '../feeds/container.ts';
+import { createRowCaches, openContainerList } from '../feeds/containers.ts';
 import { openEngine } from '../feeds/engine.ts';
 import { openImageList } from '../feeds/images.ts';
-import { createBatchRenderer, openLog } from '../feeds/logs.ts';
+import { createBatchRenderer, openEndedLog, openLog } from '../feeds/logs.ts';
 import { openStats } from '../feeds/stats.ts';
 import { checkContainerRef } from '../services/docker.ts';
 import type { Connection, Live, Subscription } from '../services/live.ts';
 import { cursorBefore, parseLogTime } from '../services/log-cursor.ts';
 import type { ViewContext } from '../views/models/context.ts';
-import { renderDetail } from './containers.ts';
 import { checkSocketOrigin } from './guards.ts';
 import { resolveContainer, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
@@ -22,7 +20,6 @@ import { renderCharts } from './stats.ts';
 
 const maxTopics = 8;
 const maxSockets = 2_000;
-const maxHosts = 16;
 const heartbeatMs = 30_000;
 const closeGraceMs = 1_000;
 
@@ -41,23 +38,27 @@ type Topic = (asked: Asked) => Subscription | Promise<Subscription>;
 
 /** The live socket: topics in its address, HTML in its frames. */
 export function registerLive(app: App, deps: Deps): void {
-  const rowsByHost = new Map<string, RowViews>();
+  const rowCaches = createRowCaches(deps);
   const renderBatch = createBatchRenderer(deps.render);
 
-  function rowsFor(host: string): RowViews {
-    const known = rowsByHost.get(host);
-    if (known) return known;
-    const rows = createRowViews(deps);
-    // Who comes under ever new names gets rows that nobody shares, and none are kept.
-    if (rowsByHost.size < maxHosts) rowsByHost.set(host, rows);
-    return rows;
+  /**
+   * The id that a topic names. One that is complete and not known is of a container that was removed while nobody
+   * looked: its page is told so, since a refusal would let it ask for ever.
+   */
+  async function find(name: string): Promise<{ id: string; isGone: boolean }> {
+    try {
+      return { id: (await resolveContainer(deps, name, checkContainerRef)).id, isGone: false };
+    } catch (error) {
+      if (isProblem(error, 'not_found') && /^[0-9a-f]{64}$/.test(name)) return { id: name, isGone: true };
+      throw error;
+    }
   }
 
   function listTopic({ context }: Asked, query: Static<typeof schemas.ListQuery>, isWhole: boolean): Subscription {
     const { host } = context();
     return {
       key: JSON.stringify(['containers', isWhole, query, host]),
-      open: openContainerList(deps, rowsFor(host), { query, host, isWhole }, context),
+      open: openContainerList(deps, rowCaches, { query, host, isWhole }, context),
     };
   }
 
@@ -72,20 +73,28 @@ export function registerLive(app: App, deps: Deps): void {
     },
 
     container: async ({ name, context }) => {
-      const { id } = await resolveContainer(deps, name, checkContainerRef);
+      const { id } = await find(name);
       const { host } = context();
-      const render = (container: Parameters<typeof renderDetail>[1]) => renderDetail(deps, container, context(), false);
-      return { key: JSON.stringify(['container', id, host]), open: openContainer(deps, id, context, render) };
+      return { key: JSON.stringify(['container', id, host]), open: openContainer(deps, id, context) };
     },
 
-    stats: async ({ name, context }) => {
-      const { id } = await resolveContainer(deps, name, checkContainerRef);
-      return { key: `stats:${id}`, open: openStats(deps, id, () => renderCharts(deps, id, '1h', context())) };
+    head: async ({ name, context }) => {
+      const { id } = await find(name);
+      const { host } = context();
+      return { key: JSON.stringify(['head', id, host]), open: openContainerHead(deps, id, context) };
+    },
+
+    stats: async ({ name, request, context }) => {
+      const { id } = await find(name);
+      const { range } = parse(schemas.StatsQuery, request);
+      const render = () => renderCharts(deps, id, range, context());
+      return { key: `stats:${id}:${range}`, open: openStats(deps, id, range !== '1h', render) };
     },
 
     logs: async ({ name, request }) => {
-      const { id } = await resolveContainer(deps, name, checkContainerRef);
+      const { id, isGone } = await find(name);
       const { tail, since, q, stream } = parse(schemas.LogQuery, request);
+      if (isGone) return { key: null, open: openEndedLog(deps) };
       const wanted = {
         tail,
         since: since ? cursorBefore(parseLogTime('since', since)) : undefined,

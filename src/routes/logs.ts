@@ -1,8 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import type { App } from '../app.ts';
-import type { Deps } from '../deps.ts';
+import type { App, Deps } from '../deps.ts';
 import { isProblem } from '../errors.ts';
 import type { Container } from '../services/containers.ts';
 import { checkContainerRef } from '../services/docker.ts';

@@ -71,17 +71,23 @@ export const sendFragment = (reply: FastifyReply, html: string) => reply.type('t
 /** Whether htmx asks: it wants the changed fragment and not a redirect. */
 export const isHtmx = (request: FastifyRequest): boolean => request.headers['hx-request'] === 'true';
 
+/** Pages that only a form leads to: nobody can come back to them, but to what they are of. */
+const postOnly = /^(\/(?:containers|projects)\/[^/]+)\/(?:start|stop|restart|pause|unpause|kill|reveal)\/?$/;
+
 /**
  * The way back for a plain form: the page it was on, if that is one of ours.
  * Only path and query are taken over, so that it leads nowhere else.
  */
 export function wayBack(request: FastifyRequest, deps: Deps, fallback: string): string {
+  const { basePath } = deps.config;
   const referer = request.headers.referer;
-  if (referer === undefined || !URL.canParse(referer)) return deps.config.basePath + fallback;
+  if (referer === undefined || !URL.canParse(referer)) return basePath + fallback;
   const url = new URL(referer);
-  const isOurs =
-    url.host === request.host && url.pathname.startsWith(`${deps.config.basePath}/`) && !url.pathname.startsWith('//');
-  return isOurs ? url.pathname + url.search : deps.config.basePath + fallback;
+  const isOurs = url.host === request.host && url.pathname.startsWith(`${basePath}/`) && !url.pathname.startsWith('//');
+  const path = url.pathname.slice(basePath.length);
+  if (!isOurs || path === '/preferences') return basePath + fallback;
+  const resource = postOnly.exec(path)?.[1];
+  return basePath + (resource ?? path + url.search);
 }
 
 /**

@@ -1,7 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { App } from '../app.ts';
-import type { Deps } from '../deps.ts';
+import type { App, Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { morph } from '../feeds/frames.ts';
 import { selectContainers } from '../services/container-list.ts';

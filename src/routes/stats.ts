@@ -1,6 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import type { App } from '../app.ts';
-import type { Deps } from '../deps.ts';
+import type { App, Deps } from '../deps.ts';
 import { checkContainerRef } from '../services/docker.ts';
 import type { StatsRange } from '../services/stats-store.ts';
 import { chartsModel } from '../views/models/charts.ts';
@@ -23,9 +22,10 @@ export function registerStats(app: App, deps: Deps): void {
       headHtml: deps.render('fragments/container/head', headModel(container, context)),
       chartsHtml: await renderCharts(deps, container.id, range, context),
     });
-    // Longer ranges change too slowly to be followed.
-    const topics = range === '1h' ? [`stats:${container.id}`] : [];
-    return sendPage(request, reply, deps, { title: `Figures of ${container.name}`, nav: 'containers', topics }, body);
+    const topics = [`head:${container.id}`, `stats:${container.id}`];
+    const parameters = range === '1h' ? {} : { range };
+    const head = { title: `Figures of ${container.name}`, nav: 'containers', topics, parameters } as const;
+    return sendPage(request, reply, deps, head, body);
   });
 
   app.get('/fragments/containers/:id/stats', { schema }, async (request, reply) => {

@@ -10,6 +10,8 @@ t.test('an upgrade from another site, or for nothing that exists, gets no frame'
     ['/live?topic=containers', { origin: 'null' }, 403],
     ['/live?topic=containers', { origin: app.url.replace(/:\d+$/, ':1') }, 403],
     ['/live?topic=containers', { headers: { host: 'evil.example' } }, 421],
+    ['/containers', {}, 400],
+    ['/nowhere', {}, 400],
     ['/live?topic=nonsense', {}, 400],
     ['/live?topic=__proto__', {}, 400],
     ['/live?topic=container', {}, 400],
