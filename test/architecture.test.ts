@@ -57,7 +57,7 @@ const allowed: Record<string, readonly string[]> = {
   charts: [],
   render: [],
   routes: ['config', 'errors', 'feeds', 'routes', 'services', 'views', 'charts'],
-  feeds: ['feeds', 'services', 'views', 'charts'],
+  feeds: ['feeds', 'errors', 'services', 'views', 'charts'],
   services: ['services', 'errors'],
   views: ['views', 'charts'],
 };
