@@ -1,7 +1,7 @@
 import type { Container } from '../../services/containers.ts';
 import type { EngineContainerDetail } from '../../services/docker-types.ts';
 import { bytes, count, dateTime, duration, iso, moment, percent, plural, shortId, splitReference } from '../format.ts';
-import { hasMasked, maskArguments, maskText, maskValue, type Piece } from '../secrets.ts';
+import { hasMasked, maskArguments, maskText, maskValue, type Piece, toText } from '../secrets.ts';
 import { imageHref, projectHref, type RowFigures, toMemory } from './containers.ts';
 import { type Can, type Shared, toShared, type ViewContext } from './context.ts';
 import { type PortModel, toPortModels } from './ports.ts';
@@ -177,7 +177,11 @@ function toExit({ container, inspect }: DetailInput) {
   const code = inspect.State?.ExitCode ?? container.exitCode;
   if (code === null || code === undefined) return null;
   const isOom = wasOutOfMemory(container, inspect);
-  return { code, words: exitWords(code, isOom, memoryLimit(inspect)), error: inspect.State?.Error ?? '' };
+  return {
+    code,
+    words: exitWords(code, isOom, memoryLimit(inspect)),
+    error: toText(maskText(inspect.State?.Error ?? '')),
+  };
 }
 
 const wasOutOfMemory = (container: Container, inspect: EngineContainerDetail) =>
