@@ -104,7 +104,9 @@ async function openServices(app: App, config: Config) {
     machineMemoryBytes: () => inventory.engine().memoryBytes,
     log: app.log,
   });
-  const logs = createLogs(docker);
+  const logs = createLogs(docker, {
+    isRunning: (id) => ['running', 'paused'].includes(inventory.container(id)?.state ?? ''),
+  });
   const live = createLive(undefined, app.log);
   followInventory(inventory, stats, logs);
   app.addHook('onReady', async () => {

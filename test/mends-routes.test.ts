@@ -1,4 +1,5 @@
 import t from 'tap';
+import { logGapModel } from '../src/views/models/logs.ts';
 import { startApp, until } from './support/app.ts';
 
 t.test('what an engine says of a failure is masked as everything else', async (t) => {
@@ -85,4 +86,22 @@ t.test('no way back leads to an address that only takes forms', async (t) => {
     t.equal((await app.get('/containers/we%20b/reveal')).status, 400);
     await app.close();
   }
+});
+
+t.test('a page goes on with a log whose stream ended while its container runs', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const { id } = app.engine.container('web');
+  const logs = app.engine.container('web').log;
+  app.engine.silently(() => app.engine.die('web', 0));
+  const live = app.live(`/live?topic=logs:${id}`);
+  t.equal(await live.opened, 101);
+  await until(() => app.engine.requestsTo('GET', /logs/).length >= 2, 'the stream that ended is opened again');
+  t.notMatch(live.text(), 'ended with the container', 'which is not known to have ended');
+  app.engine.silently(() => app.engine.start('web'));
+  logs.write('back again');
+  await until(() => live.text().includes('back again'), 'its next line comes');
+});
+
+t.test('lines that could not be read are told on the page', async (t) => {
+  t.match(logGapModel({ atMost: 150 }), { gap: { text: 'Up to 150 earlier lines could not be read' } });
 });

@@ -29,13 +29,17 @@ export const disorderMs = 100;
 /** A stream that was open so long was whole: the next failure is a new one. */
 const steadyMs = 5_000;
 
-/** Creates the follower of one container's log: its one engine stream, its newest lines, and who looks. */
+/**
+ * Creates the follower of one container's log: its one engine stream, its newest lines, and who looks.
+ * A stream that ends by itself while `isRunning` says that the container runs is opened anew.
+ */
 export function createFollower(
   id: string,
   openedTail: number,
   source: LogSource,
   read: ReadOlder,
   retry: { min: number; max: number },
+  isRunning: () => boolean,
 ) {
   const ring = createWindow(maxLines, maxHeldText);
   const viewers = new Set<LogViewer>();
@@ -51,24 +55,30 @@ export function createFollower(
     for (let failures = 0; !ended.signal.aborted; ) {
       const before = last;
       const started = performance.now();
-      try {
-        await followOnce();
+      const end = await endOfStream();
+      if (ended.signal.aborted) return;
+      if (end.isFinal) {
         failures = 0;
-        tell('ended');
+        tell('ended', end.problem);
         await pause();
-      } catch (error) {
-        if (ended.signal.aborted) return;
-        const problem = toProblem(error);
-        if (problem.code === 'not_found') {
-          tell('ended', problem);
-          await pause();
-          continue;
-        }
-        tell('retrying', problem);
-        if (last !== before || performance.now() - started > steadyMs) failures = 0;
-        await pause(Math.min(retry.min * 2 ** failures, retry.max));
-        failures = Math.min(failures + 1, 16);
+        continue;
       }
+      if (last !== before || performance.now() - started > steadyMs) failures = 0;
+      // A stream often ends just before the events tell the end of its container: that is no fault yet.
+      if (end.problem || failures > 0) tell('retrying', end.problem);
+      await pause(Math.min(retry.min * 2 ** failures, retry.max));
+      failures = Math.min(failures + 1, 16);
+    }
+  }
+
+  /** Follows until the stream ends; `isFinal` where the log goes on only with a new start of its container. */
+  async function endOfStream(): Promise<{ isFinal: boolean; problem?: Problem }> {
+    try {
+      await followOnce();
+      return { isFinal: !isRunning() };
+    } catch (error) {
+      const problem = toProblem(error);
+      return { isFinal: problem.code === 'not_found', problem };
     }
   }
 
@@ -140,13 +150,15 @@ export function createFollower(
   /** Reads what lies before the first line a viewer has from here, and puts it in front. */
   async function fill(viewer: LogViewer, head: LogLine | undefined): Promise<void> {
     const { since, tail, stream, q } = viewer.query;
+    const found = viewer.held();
     viewer.expect(head);
     try {
       const page = await read(id, since === undefined ? { tail, stream, q } : { since, stream, q }, ended.signal);
       const isGap = since !== undefined && page.cut;
       viewer.fill(page.lines, uncertainTime, isGap ? { since: cursorDate(since) } : undefined);
     } catch {
-      viewer.fill([], uncertainTime, since === undefined ? undefined : { since: cursorDate(since) });
+      const missing = Math.max(0, tail - found);
+      viewer.fill([], uncertainTime, since === undefined ? { atMost: missing } : { since: cursorDate(since) });
     }
   }
 

@@ -12,8 +12,8 @@ import {
   newest,
 } from './log-lines.ts';
 
-/** What is missing before a batch: so many lines, or all since a time when nobody counted. */
-export type LogGap = { lines: number } | { since: string };
+/** What is missing before a batch: so many lines, all since a time, or up to so many when nobody could count. */
+export type LogGap = { lines: number } | { since: string } | { atMost: number };
 
 /** New lines for a viewer, at most 500, the same objects for all viewers. */
 export type LogBatch = { lines: readonly LogLine[]; gap?: LogGap };
@@ -172,6 +172,8 @@ export function createViewer(
     fill,
     goLive,
     close,
+    /** How many lines it was started with and has not handed on yet. */
+    held: () => backlog.length,
     isWaiting: () => phase === 'waiting',
     tell: (state: LogState, reason?: Problem) =>
       queueMicrotask(() => {

@@ -34,8 +34,13 @@ export type LogQuery = LogFilter & {
 /** Lines of a log in order; `cut` where the log holds older ones that match too, as far as was looked. */
 export type LogPage = { lines: LogLine[]; cut: boolean };
 
-/** Bounds that tests shorten, in ms. */
-export type LogOptions = { tickMs?: number; minRetryMs?: number; maxRetryMs?: number };
+/** Bounds that tests shorten, in ms, and whether a container is known to run, whose log then has no end. */
+export type LogOptions = {
+  tickMs?: number;
+  minRetryMs?: number;
+  maxRetryMs?: number;
+  isRunning?: (id: string) => boolean;
+};
 
 const maxPageText = 4_000_000;
 const sharedTail = 100;
@@ -51,6 +56,7 @@ export function createLogs(docker: LogEngine, options: LogOptions = {}) {
   const source = createSource(docker);
   const ticker = createTicker(options.tickMs ?? 75);
   const retry = { min: options.minRetryMs ?? 250, max: options.maxRetryMs ?? 5_000 };
+  const { isRunning = () => false } = options;
   const followers = new Map<string, LogFollower>();
 
   /**
@@ -125,7 +131,7 @@ export function createLogs(docker: LogEngine, options: LogOptions = {}) {
 
   function open(id: string, query: FollowQuery): LogFollower {
     const tail = query.since === undefined ? Math.min(query.tail, sharedTail) : sharedTail;
-    const follower = createFollower(id, tail, source, read, retry);
+    const follower = createFollower(id, tail, source, read, retry, () => isRunning(id));
     followers.set(id, follower);
     return follower;
   }

@@ -476,6 +476,57 @@ t.test('A log is followed over what happens', async (t) => {
     view.close();
   });
 
+  await t.test('when the engine ends the stream of a container that goes on', async (t) => {
+    let running = true;
+    const requests: LogRequest[] = [];
+    const streams: PassThrough[] = [];
+    const logs = createLogs(
+      {
+        containerLogs: async (_id, request) => {
+          const stream = new PassThrough();
+          requests.push(request);
+          streams.push(stream);
+          return stream as unknown as IncomingMessage;
+        },
+      },
+      { ...soon, isRunning: () => running },
+    );
+    const view = watch(logs, 'c');
+    for (let n = 0; n < 3; n += 1) {
+      await until(() => streams.length === n + 1, 'the stream is open');
+      streams[n]?.end(`2025-01-24T14:01:52.61000000${n}Z line ${n}\n`);
+      await until(() => view.lines.length === n + 1, 'the line is there');
+    }
+    await until(() => streams.length === 4, 'it is open once more');
+    t.same(view.texts(), numbers(0, 3));
+    t.same(view.states, ['following'], 'an end that leaves lines is no fault');
+    t.match(requests[3], { follow: true, since: /^1737727312\./ });
+    for (let n = 3; n < 6; n += 1) {
+      await until(() => streams.length === n + 1, 'the stream is open');
+      streams[n]?.end();
+    }
+    await until(() => view.states.includes('retrying'), 'ends without a line are told');
+    t.notOk(view.states.includes('ended'));
+    await until(() => streams.length === 7, 'and it is tried again');
+    running = false;
+    streams[6]?.end();
+    await until(() => view.states.at(-1) === 'ended', 'the end with the container is told as such');
+    view.close();
+  });
+
+  await t.test('and what could not be read before it is told', async (t) => {
+    const { logs, engine, add } = await start(t);
+    const id = add(300);
+    const first = watch(logs, id);
+    await until(() => first.lines.length === 100, 'the stream is open');
+    using _fault = engine.faults.status(500, '{"message":"busy"}', 'application/json', { path: /logs/ });
+    const view = watch(logs, id, { tail: 250 });
+    await until(() => view.batches.length > 0, 'the lines that are held are there');
+    t.same(view.batches[0]?.gap, { atMost: 150 });
+    t.same(view.texts(), numbers(200, 300));
+    for (const { close } of [first, view]) close();
+  });
+
   await t.test('with growing pauses between tries, which end with the last viewer', async (t) => {
     const calls: number[] = [];
     const logs = createLogs(

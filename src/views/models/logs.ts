@@ -58,6 +58,7 @@ export function logLineModel(line: LogLine, { q, names }: LineOptions = {}): Lin
 /** What is missing, in a sentence. */
 export function logGapModel(gap: LogGap): GapModel {
   if ('lines' in gap) return { gap: { text: `${count(gap.lines)} ${gap.lines === 1 ? 'line' : 'lines'} skipped` } };
+  if ('atMost' in gap) return { gap: { text: `Up to ${count(gap.atMost)} earlier lines could not be read` } };
   const since = Date.parse(gap.since);
   return { gap: { text: `Lines since ${Number.isNaN(since) ? gap.since : `${clock(since)} UTC`} are missing here` } };
 }
