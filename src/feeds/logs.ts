@@ -1,9 +1,10 @@
 import type { Deps } from '../deps.ts';
 import type { Render } from '../render.ts';
 import type { OpenFeed } from '../services/live.ts';
-import type { FollowQuery, LogBatch, LogLine } from '../services/logs.ts';
+import type { FollowQuery, LogBatch, LogLine, LogState } from '../services/logs.ts';
 import { logGapModel, logLineModel, logStateModel } from '../views/models/logs.ts';
 import { morph, partial } from './frames.ts';
+import { guard } from './ticker.ts';
 
 /** Makes the markup of a batch; each line is rendered once for all who look at it. */
 export type RenderBatch = (batch: LogBatch, q: string) => string;
@@ -33,13 +34,21 @@ const toFrame = (lines: string) => partial('#log-lines', 'beforeend', `<div clas
 
 /** Opens the feed of one viewer's log. Each has a place of its own in it, so nobody shares it; the stream behind is. */
 export function openLog(deps: Deps, renderBatch: RenderBatch, id: string, query: FollowQuery): OpenFeed {
-  return (push) => {
+  return (push, fail) => {
     const follower = deps.logs.follow(
       id,
       query,
-      (batch) => push(toFrame(renderBatch(batch, query.q ?? ''))),
-      (state) => push(morph('log-state', deps.render('fragments/logs/state', logStateModel(state)))),
+      guard(fail, (batch) => push(toFrame(renderBatch(batch, query.q ?? '')))),
+      guard(fail, (state) => push(renderState(deps, state))),
     );
     return { snapshot: () => '', close: follower.close };
   };
 }
+
+/** Opens the feed of a log that is gone with its container: what was read of it stays on the page. */
+export function openEndedLog(deps: Deps): OpenFeed {
+  return () => ({ snapshot: () => renderState(deps, 'ended'), close() {} });
+}
+
+const renderState = (deps: Deps, state: LogState) =>
+  morph('log-state', deps.render('fragments/logs/state', logStateModel(state)));

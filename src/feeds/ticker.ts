@@ -1,3 +1,18 @@
+import type { Fail } from '../services/live.ts';
+
+/**
+ * Guards what a timer or a listener runs: what it throws ends this feed, and neither the program nor what else listens.
+ */
+export function guard<A extends unknown[]>(fail: Fail, task: (...args: A) => void): (...args: A) => void {
+  return (...args) => {
+    try {
+      task(...args);
+    } catch (error) {
+      fail(error);
+    }
+  };
+}
+
 /**
  * Runs a task when asked: at once after a pause, and at most once each `intervalMs` while asked again and again.
  * Returns how to ask and how to stop.

@@ -7,8 +7,11 @@ export type Feed = {
   close(): void;
 };
 
-/** Opens a feed; it may push frames until it is closed. */
-export type OpenFeed = (push: (frame: string) => void) => Feed;
+/** Ends a feed that can't go on: the error is told to the log, and who looks comes back to a new one. */
+export type Fail = (error: unknown) => void;
+
+/** Opens a feed; it may push frames until it is closed, or end itself. */
+export type OpenFeed = (push: (frame: string) => void, fail: Fail) => Feed;
 
 /** What somebody joins: how the view is opened, and under which key those who look at the same share it. */
 export type Subscription = {
@@ -33,8 +36,13 @@ const defaultBounds: LiveBounds = { softBytes: 1024 * 1024, hardBytes: 16 * 1024
 /** Closing codes as RFC 6455 and its registry name them; browsers come back after both. */
 export const closeCodes = { restart: 1012, tryAgainLater: 1013 } as const;
 
+type Log = { warn(details: object, message: string): void };
 type Member = { connection: Connection; stalledSince: number | null; leave: () => void };
-type Channel = { feed: Feed; members: Set<Member> };
+/** An open view: who looks, how many wait until it is ready, and whether it has ended. */
+type Channel = { key: string | null; feed: Feed; members: Set<Member>; waiting: number; isOver: boolean };
+
+const silent: Log = { warn: () => {} };
+const notOpen: Feed = { snapshot: () => '', close() {} };
 
 /** The hub of everything live. */
 export type Live = ReturnType<typeof createLive>;
@@ -42,9 +50,10 @@ export type Live = ReturnType<typeof createLive>;
 /**
  * Creates the hub: a join gets the present state first, then only what changed. A feed is opened with its first viewer
  * and closed with its last, so that it costs nothing while nobody looks; each of its frames is made once and sent to
- * all. A viewer who reads too slowly is closed with 1013 and never waited for. The hub knows strings only.
+ * all. A viewer who reads too slowly is closed with 1013 and never waited for. A feed that fails ends alone: its viewers
+ * are closed with 1013, and the next join opens a new one. The hub knows strings only.
  */
-export function createLive(bounds: LiveBounds = defaultBounds) {
+export function createLive(bounds: LiveBounds = defaultBounds, log: Log = silent) {
   const shared = new Map<string, Channel>();
   const connections = new Set<Connection>();
   const figures = { frames: 0, slowClosed: 0 };
@@ -69,42 +78,61 @@ export function createLive(bounds: LiveBounds = defaultBounds) {
     return member.stalledSince !== null && Date.now() - member.stalledSince > bounds.patienceMs;
   }
 
-  function openChannel(subscription: Subscription): Channel {
-    const existing = subscription.key === null ? undefined : shared.get(subscription.key);
+  function openChannel({ key, open }: Subscription): Channel {
+    const existing = key === null ? undefined : shared.get(key);
     if (existing) return existing;
-    const members = new Set<Member>();
-    const feed = subscription.open((frame) => {
-      for (const member of members) send(member, frame);
-    });
-    const channel = { feed, members };
-    if (subscription.key !== null) shared.set(subscription.key, channel);
+    const channel: Channel = { key, feed: notOpen, members: new Set(), waiting: 0, isOver: false };
+    const push = (frame: string) => {
+      for (const member of channel.members) send(member, frame);
+    };
+    channel.feed = open(push, (error) => fail(channel, error));
+    // It may have failed while it was opened, when there was nothing to close yet.
+    if (channel.isOver) channel.feed.close();
+    else if (key !== null) shared.set(key, channel);
     return channel;
   }
 
-  function leave(subscription: Subscription, channel: Channel, waiting: { count: number }) {
-    if (channel.members.size > 0 || waiting.count > 0) return;
-    if (subscription.key !== null && shared.get(subscription.key) === channel) shared.delete(subscription.key);
+  /** Closes a view once, and forgets it so that the next join opens it anew. */
+  function end(channel: Channel) {
+    if (channel.isOver) return;
+    channel.isOver = true;
+    if (channel.key !== null && shared.get(channel.key) === channel) shared.delete(channel.key);
     channel.feed.close();
   }
 
-  const waiters = new WeakMap<Channel, { count: number }>();
+  const endUnused = (channel: Channel) => channel.members.size === 0 && channel.waiting === 0 && end(channel);
+
+  function fail(channel: Channel, error: unknown) {
+    if (channel.isOver) return;
+    log.warn({ err: error, view: channel.key }, 'a view failed: who looks at it comes back');
+    end(channel);
+    for (const member of [...channel.members]) giveUp(member);
+  }
+
+  function giveUp(member: Member) {
+    member.leave();
+    member.connection.close(closeCodes.tryAgainLater, 'not ready');
+  }
 
   /** Lets a connection take part in a view until it leaves. */
   async function subscribe(member: Member, subscription: Subscription, leaves: (() => void)[]) {
     const channel = openChannel(subscription);
-    const waiting = waiters.get(channel) ?? { count: 0 };
-    waiters.set(channel, waiting);
-    waiting.count++;
+    channel.waiting++;
     leaves.push(() => {
       channel.members.delete(member);
-      leave(subscription, channel, waiting);
+      endUnused(channel);
     });
     try {
       await channel.feed.ready;
+    } catch (error) {
+      // Whoever else waits is told by the same error; whoever comes later gets a new one.
+      end(channel);
+      throw error;
     } finally {
-      waiting.count--;
+      channel.waiting--;
     }
-    if (!connections.has(member.connection)) return leave(subscription, channel, waiting);
+    if (!connections.has(member.connection)) return endUnused(channel);
+    if (channel.isOver) return giveUp(member);
     // Snapshot and membership in one turn of the loop: nothing can change between them.
     channel.members.add(member);
     send(member, channel.feed.snapshot());
@@ -124,7 +152,10 @@ export function createLive(bounds: LiveBounds = defaultBounds) {
       connections.add(connection);
       const member: Member = { connection, stalledSince: null, leave };
       for (const subscription of subscriptions) {
-        subscribe(member, subscription, leaves).catch(() => connection.close(closeCodes.tryAgainLater, 'not ready'));
+        subscribe(member, subscription, leaves).catch((error: unknown) => {
+          log.warn({ err: error, view: subscription.key }, 'a view could not be opened');
+          giveUp(member);
+        });
       }
       return leave;
     },

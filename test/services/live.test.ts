@@ -195,3 +195,50 @@ t.test('at the end everybody is closed with 1012', async (t) => {
   hub.close();
   for (const end of ends) t.strictSame(end.closes, [1012]);
 });
+
+t.test('a view that could not be opened is forgotten, even when nobody waits for it any more', async (t) => {
+  const hub = createLive();
+  const broken = Promise.withResolvers<void>();
+  const view = createView('list', broken.promise);
+  hub.join(createEnd().connection, [view.subscription])();
+  broken.reject(new Error('not now'));
+  await until(() => view.closed === 1, 'its feed is closed');
+  t.match(hub.figures(), { connections: 0, feeds: 0 });
+  const healthy = createView('list');
+  const end = createEnd();
+  hub.join(end.connection, [healthy.subscription]);
+  await until(() => end.frames.length === 1, 'the next join opens a new one');
+  t.strictSame(end.closes, []);
+});
+
+t.test('a view that fails closes its viewers with 1013 and is opened anew', async (t) => {
+  const logged: unknown[] = [];
+  const hub = createLive(undefined, { warn: (details) => logged.push(details) });
+  const view = createView('list');
+  const fails: ((error: unknown) => void)[] = [];
+  const subscription: Subscription = {
+    key: 'list',
+    open: (push, fail) => {
+      fails.push(fail);
+      return view.subscription.open(push, fail);
+    },
+  };
+  const ends = [createEnd(), createEnd(), createEnd()];
+  for (const end of ends.slice(0, 2)) hub.join(end.connection, [subscription]);
+  const other = createView('other');
+  hub.join(ends[2]?.connection ?? createEnd().connection, [other.subscription]);
+  await setImmediate();
+  const fault = new Error('a template failed');
+  fails[0]?.(fault);
+  fails[0]?.(fault);
+  t.strictSame(
+    ends.map((end) => end.closes),
+    [[1013], [1013], []],
+  );
+  t.match(logged, [{ err: fault, view: 'list' }], 'told once');
+  t.equal(view.closed, 1, 'closed once');
+  t.match(hub.figures(), { connections: 1, feeds: 1 });
+  hub.join(createEnd().connection, [subscription]);
+  await setImmediate();
+  t.equal(view.opened, 2);
+});
