@@ -256,10 +256,12 @@ function templates(text: string, can: Can = all): Record<string, object> {
       ['group', 'group-head', 'group-actions'].map((name) => [`fragments/containers/${name}`, groupModel(group, view)]),
     ),
     ...Object.fromEntries(
-      ['list', 'columns', 'summary', 'toolbar', 'filters'].map((name) => [`fragments/containers/${name}`, list]),
+      ['list', 'columns', 'summary', 'toolbar', 'filters', 'projects'].map((name) => [`fragments/containers/${name}`, list]),
     ),
     'fragments/containers/empty': empty,
     'fragments/container/head': headModel(foreign, view),
+    'fragments/container/state': headModel(foreign, view),
+    'fragments/container/actions': headModel(foreign, view),
     'fragments/container/detail': detail,
     'fragments/container/health': { health: detail.detail.health },
     ...Object.fromEntries(

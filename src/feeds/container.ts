@@ -1,90 +1,228 @@
 import type { Deps } from '../deps.ts';
+import { isProblem } from '../errors.ts';
 import type { Container } from '../services/containers.ts';
+import type { EngineContainerDetail } from '../services/docker-types.ts';
 import type { OpenFeed } from '../services/live.ts';
-import { headModel } from '../views/models/container.ts';
+import { detailModel, headModel, removedModel } from '../views/models/container.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { morph } from './frames.ts';
-import { createThrottle } from './ticker.ts';
+import { createThrottle, guard } from './ticker.ts';
 
-const frameMs = 100;
-const clockMs = 1_000;
+/** How often what is asked and drawn at most, in ms; tests make them shorter. */
+export type ContainerTimings = {
+  /** Between two inspects. */
+  inspect: number;
+  /** The age in the head. */
+  head: number;
+  /** The ages in the detail. */
+  detail: number;
+  /** Between two looks at a health check, whose probes are told by no event. */
+  health: number;
+  firstRetry: number;
+  lastRetry: number;
+};
 
-/** Makes the markup of a container's detail, which takes a call to the engine. */
-export type RenderDetail = (container: Container) => Promise<string>;
+const defaultTimings: ContainerTimings = {
+  inspect: 250,
+  head: 1_000,
+  detail: 10_000,
+  health: 60_000,
+  firstRetry: 1_000,
+  lastRetry: 30_000,
+};
+
+/** What a detail is made of; both of the same moment, so that it never tells of two. */
+type Seen = { container: Container; inspect: EngineContainerDetail | undefined };
+
+/** The markup of a container's detail; without `inspect`, of what the inventory knows and not a word more. */
+export function renderContainerDetail(
+  deps: Deps,
+  { container, inspect, reveal }: Seen & { reveal: boolean },
+  context: ViewContext,
+): string {
+  const imageTags = deps.inventory.findImage(container.imageId)?.tags ?? [];
+  const revealHref = context.can.reveal ? `${context.base}/containers/${container.id}/reveal` : null;
+  const figures = deps.rowFigures(container.id);
+  const model = detailModel({ container, inspect, imageTags, figures, reveal, revealHref }, context);
+  return deps.render('fragments/container/detail', model);
+}
+
+/** Opens the feed of a container's head alone, for the pages beside its own. It asks the engine for nothing. */
+export function openContainerHead(
+  deps: Deps,
+  id: string,
+  context: () => ViewContext,
+  timings: ContainerTimings = defaultTimings,
+): OpenFeed {
+  return (push, fail) => {
+    const head = createHead(deps, id, context, push);
+    const draw = guard(fail, head.draw);
+    const stop = deps.inventory.onChange((change) => {
+      if (change.changed.has(id) || change.removed.has(id)) draw();
+    });
+    const clock = setInterval(draw, timings.head);
+    return {
+      snapshot: head.html,
+      close() {
+        clearInterval(clock);
+        stop();
+      },
+    };
+  };
+}
 
 /**
- * Opens the feed of one container's page: its head at once, its detail as soon as the engine has told it. A container
- * that was removed keeps its last detail, under a head that says so.
+ * Opens the feed of one container's page. What only an inspect shows is asked for when something happened to the
+ * container and when the engine comes back; the words that get old are made anew from the last answer. While the engine
+ * is away the last detail stays. A container that was removed keeps it too, under a head that says so.
  */
 export function openContainer(
   deps: Deps,
   id: string,
   context: () => ViewContext,
-  renderDetail: RenderDetail,
+  timings: ContainerTimings = defaultTimings,
 ): OpenFeed {
-  return (push) => {
-    let last = deps.inventory.container(id);
-    let head = renderHead();
+  return (push, fail) => {
+    const head = openContainerHead(deps, id, context, timings)(push, fail);
+    let seen: Seen | undefined;
     let detail = '';
-    let isClosed = false;
-    let isStale = false;
-    let running: Promise<void> | undefined;
-
-    const throttle = createThrottle(() => void refresh(), frameMs);
-    const stop = deps.inventory.onChange((change) => {
-      if (change.removed.has(id)) return update();
-      if (!change.changed.has(id)) return;
-      update();
-      throttle.ask();
-    });
-    const clock = setInterval(update, clockMs);
-
-    function renderHead(): string {
-      const container = deps.inventory.container(id) ?? (last && { ...last, state: 'removed' });
-      return container
-        ? morph('container-head', deps.render('fragments/container/head', headModel(container, context())))
-        : '';
-    }
-
-    function update() {
-      last = deps.inventory.container(id) ?? last;
-      const next = renderHead();
-      if (next !== head) push(next);
-      head = next;
-    }
-
-    /** Asks for the detail; a change that comes meanwhile is asked for after it, never beside it. */
-    function refresh(): Promise<void> {
-      isStale = true;
-      running ??= (async () => {
-        while (isStale && !isClosed) {
-          isStale = false;
-          await renderNewest();
-        }
-        running = undefined;
-      })();
-      return running;
-    }
-
-    async function renderNewest() {
+    const draw = guard(fail, drawDetail);
+    const inspection = createInspection(deps, id, timings, (inspect) => {
       const container = deps.inventory.container(id);
-      // An engine that can't tell now is asked again with the next change.
-      const html = container && (await renderDetail(container).catch(() => undefined));
-      if (html === undefined || isClosed) return;
+      if (!container) return;
+      seen = { container, inspect };
+      draw();
+    });
+    const stops = [
+      deps.inventory.onChange((change) => {
+        if (change.changed.has(id) || change.touched.has(id) || change.engine) inspection.ask();
+      }),
+      deps.stats.onTick((ids) => {
+        if (ids.includes(id)) draw();
+      }),
+    ];
+    const clocks = [
+      setInterval(draw, timings.detail),
+      setInterval(() => {
+        if (hasProbes(seen)) inspection.ask();
+      }, timings.health),
+    ];
+
+    function drawDetail() {
+      // Nothing is drawn over what a page shows already, as long as less is known here.
+      if (!seen) return;
+      const html = renderContainerDetail(deps, { ...seen, reveal: false }, context());
       const next = morph('container-detail', html);
       if (next !== detail) push(next);
       detail = next;
     }
 
     return {
-      ready: refresh(),
-      snapshot: () => head + detail,
+      ready: inspection.now(),
+      snapshot: () => head.snapshot() + detail,
       close() {
-        isClosed = true;
-        clearInterval(clock);
-        throttle.stop();
-        stop();
+        head.close();
+        for (const clock of clocks) clearInterval(clock);
+        for (const stop of stops) stop();
+        inspection.close();
       },
     };
+  };
+}
+
+/** The head as it was last sent, and how to send it anew where it changed. */
+function createHead(deps: Deps, id: string, context: () => ViewContext, push: (frame: string) => void) {
+  let last = deps.inventory.container(id);
+  let shown = render();
+
+  function render(): string {
+    last = deps.inventory.container(id) ?? last;
+    // Of one that was gone before anybody looked not even the name is known: the page keeps what it shows of it.
+    if (!last) return renderRemoved(deps, id, context());
+    const container = deps.inventory.container(id) ?? { ...last, state: 'removed' };
+    return morph('container-head', deps.render('fragments/container/head', headModel(container, context())));
+  }
+
+  function draw() {
+    const next = render();
+    if (next !== shown) push(next);
+    shown = next;
+  }
+
+  return { draw, html: () => shown };
+}
+
+/** The parts of a head that say that the container is gone. */
+function renderRemoved(deps: Deps, id: string, context: ViewContext): string {
+  const model = removedModel(id, context);
+  return (
+    morph('container-state', deps.render('fragments/container/state', model)) +
+    morph('container-actions', deps.render('fragments/container/actions', model))
+  );
+}
+
+/** Whether a health check runs: what its probes answer is told by no event. */
+function hasProbes(seen: Seen | undefined): boolean {
+  return seen?.container.state === 'running' && (seen.inspect?.State?.Health?.Status ?? 'none') !== 'none';
+}
+
+/**
+ * Inspects a container one call at a time, as often as it is asked for within the bounds. A call that failed is tried
+ * again, ever more slowly; while the engine is away nothing is called, since its return asks anew.
+ */
+function createInspection(
+  deps: Deps,
+  id: string,
+  timings: ContainerTimings,
+  onAnswer: (inspect: EngineContainerDetail) => void,
+) {
+  let isClosed = false;
+  let isStale = false;
+  let running: Promise<void> | undefined;
+  let retry: NodeJS.Timeout | undefined;
+  let delay = timings.firstRetry;
+  const throttle = createThrottle(() => void now(), timings.inspect);
+
+  function now(): Promise<void> {
+    isStale = true;
+    running ??= inspectUntilFresh().finally(() => {
+      running = undefined;
+    });
+    return running;
+  }
+
+  async function inspectUntilFresh() {
+    while (isStale && !isClosed) {
+      isStale = false;
+      await inspectOnce();
+    }
+  }
+
+  async function inspectOnce() {
+    clearTimeout(retry);
+    const isThere = deps.inventory.engine().status === 'connected' && deps.inventory.container(id) !== undefined;
+    if (!isThere) return;
+    const inspect = await deps.docker.inspectContainer(id).catch(onFailure);
+    if (!inspect || isClosed) return;
+    delay = timings.firstRetry;
+    onAnswer(inspect);
+  }
+
+  function onFailure(error: unknown) {
+    if (isClosed || isProblem(error, 'not_found')) return;
+    retry = setTimeout(throttle.ask, delay);
+    delay = Math.min(delay * 2, timings.lastRetry);
+  }
+
+  return {
+    /** Asks soon, and again after the call that is on its way. */
+    ask: throttle.ask,
+    /** Asks at once; resolves when there is an answer or none can be had. */
+    now,
+    close() {
+      isClosed = true;
+      clearTimeout(retry);
+      throttle.stop();
+    },
   };
 }

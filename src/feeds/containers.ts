@@ -7,7 +7,7 @@ import type { ViewContext } from '../views/models/context.ts';
 import { stateAge } from '../views/models/states.ts';
 import { morph } from './frames.ts';
 import { diffLists, type GroupView, type ListView, type RowView } from './list-diff.ts';
-import { createThrottle } from './ticker.ts';
+import { createThrottle, guard } from './ticker.ts';
 
 /**
  * What a list shows, how the addresses in it are made, and whether the page has a summary and filters of it as well:
@@ -41,13 +41,15 @@ export function containerListModel(deps: Deps, query: ListQuery, context: ViewCo
  */
 export function openContainerList(
   deps: Deps,
-  rows: RowViews,
+  rowCaches: RowCaches,
   audience: ListAudience,
   context: () => ViewContext,
 ): OpenFeed {
-  return (push) => {
+  return (push, fail) => {
+    const { rows, release } = rowCaches.take(audience.host);
     let shown = build();
-    const throttle = createThrottle(update, frameMs);
+    const draw = guard(fail, update);
+    const throttle = createThrottle(draw, frameMs);
     const stops = [
       deps.inventory.onChange((change) => {
         if (change.changed.size || change.removed.size || change.engine) throttle.ask();
@@ -55,7 +57,7 @@ export function openContainerList(
       deps.stats.onTick(() => throttle.ask()),
     ];
     // The words of ages get old by themselves.
-    const clock = setInterval(update, clockMs);
+    const clock = setInterval(draw, clockMs);
 
     function build() {
       const model = containerListModel(deps, audience.query, context());
@@ -63,6 +65,7 @@ export function openContainerList(
         ? [
             morph('containers-summary', deps.render('fragments/containers/summary', model)),
             morph('containers-filters', deps.render('fragments/containers/filters', model)),
+            morph('containers-projects', deps.render('fragments/containers/projects', model)),
           ]
         : [];
       return { list: toListView(deps, rows, model), around, model };
@@ -85,6 +88,7 @@ export function openContainerList(
         clearInterval(clock);
         throttle.stop();
         for (const stop of stops) stop();
+        release();
       },
     };
   };
@@ -112,13 +116,43 @@ function toGroupView(deps: Deps, rows: RowViews, model: GroupModel): GroupView {
 /** The rows as they are on pages; the same object as long as nothing in a row changed. */
 export type RowViews = (model: RowModel) => RowView | undefined;
 
+/** The rows of each host name that somebody comes under. */
+export type RowCaches = ReturnType<typeof createRowCaches>;
+
+/** Creates the caches of rows: one a host name, kept from the first of its feeds to the last. */
+export function createRowCaches(deps: Deps) {
+  const caches = new Map<string, RowCache & { users: number }>();
+  return {
+    /** The rows of a host name, and how to let go of them: to be called once. */
+    take(host: string): { rows: RowViews; release: () => void } {
+      const cache = caches.get(host) ?? { ...createRowViews(deps), users: 0 };
+      caches.set(host, cache);
+      cache.users++;
+      return {
+        rows: cache.rows,
+        release() {
+          if (--cache.users > 0) return;
+          caches.delete(host);
+          cache.close();
+        },
+      };
+    },
+
+    /** How many host names have rows now. */
+    size: () => caches.size,
+  };
+}
+
+type RowCache = { rows: RowViews; close: () => void };
+
 /** Creates the rows for everybody who reaches this server under the same host name. */
-export function createRowViews(deps: Deps): RowViews {
+function createRowViews(deps: Deps): RowCache {
   const known = new Map<string, { container: unknown; figures: unknown; words: string; view: RowView }>();
-  deps.inventory.onChange((change) => {
+  const close = deps.inventory.onChange((change) => {
     for (const id of change.removed) known.delete(id);
   });
-  return (model) => {
+
+  const rows: RowViews = (model) => {
     const { id } = model.row;
     const container = deps.inventory.container(id);
     if (!container) return undefined;
@@ -132,6 +166,8 @@ export function createRowViews(deps: Deps): RowViews {
     known.set(id, { container, figures, words, view });
     return view;
   };
+
+  return { rows, close };
 }
 
 /** Whether a row may grow older now. In a list of 200 new containers all would each second, so they take turns. */

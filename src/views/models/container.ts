@@ -10,7 +10,8 @@ import { type ActionModel, exitWords, type StateModel, stateAge, toActions, toSt
 /** What a container's page is made of. */
 export type DetailInput = {
   container: Container;
-  inspect: EngineContainerDetail;
+  /** What the engine tells of it; missing while it is away. */
+  inspect: EngineContainerDetail | undefined;
   imageTags: readonly string[];
   figures: RowFigures | undefined;
   /** Whether secrets are shown. */
@@ -38,7 +39,14 @@ export type HeadModel = Shared & {
     href: string;
     main: ActionModel[];
     more: ActionModel[];
+    /** Gone from the engine: nothing leads further. */
+    removed: boolean;
   };
+};
+
+/** The data of `fragments/container/state` and `…/actions` of a container that is gone, and of which only the id is known. */
+export type RemovedModel = Shared & {
+  head: Pick<HeadModel['head'], 'state' | 'href' | 'main' | 'more' | 'removed'>;
 };
 
 /** The data of `fragments/container/detail`. */
@@ -46,7 +54,9 @@ export type DetailModel = Shared & {
   detail: {
     id: string;
     shortId: string;
-    notice: { kind: 'bad' | 'warn' | 'info'; symbol: string; title: string; text: string } | null;
+    /** Whether the engine has told more than its list does. */
+    known: boolean;
+    notice: Notice | null;
     image: { repository: string; tag: string; href: string | null; otherTags: string[]; id: string };
     created: MomentModel | null;
     started: MomentModel | null;
@@ -74,6 +84,8 @@ export type DetailModel = Shared & {
   };
 };
 
+type Notice = { kind: 'bad' | 'warn' | 'info'; symbol: string; title: string; text: string };
+
 type HealthModel = {
   state: StateModel;
   text: string;
@@ -87,25 +99,37 @@ export function headModel(container: Container, context: ViewContext): HeadModel
   const { base, now } = context;
   const href = projectHref(base, container.project);
   const { service } = container;
+  const removed = container.state === 'removed';
+  const age = removed ? '' : stateAge(container, now).replace(/^Up/, 'up');
   return {
     ...toShared(context),
     head: {
       id: container.id,
       name: container.name,
       dockerState: container.state,
-      state: toStateModel(container, now),
-      sub: [service, stateAge(container, now).replace(/^Up/, 'up')].filter(Boolean).join(', '),
+      state: removed ? removedState : toStateModel(container, now),
+      sub: [service, age].filter(Boolean).join(', '),
       listHref: `${base}/containers`,
       project: href === null ? null : { title: container.projectTitle, href },
       href: `${base}/containers/${container.id}`,
       ...toActions(container.state),
+      removed,
     },
   };
 }
 
+const removedState: StateModel = { glyph: 'exited', symbol: 's-exited', word: 'removed', code: '', title: 'removed' };
+
+/** What is said of a container that was removed before anything was known of it. */
+export function removedModel(id: string, context: ViewContext): RemovedModel {
+  const href = `${context.base}/containers/${id}`;
+  return { ...toShared(context), head: { state: removedState, href, ...toActions('removed'), removed: true } };
+}
+
 /** The data of `fragments/container/detail`. Secrets are left out of it unless `reveal` is set. */
 export function detailModel(input: DetailInput, context: ViewContext): DetailModel {
-  const { container, inspect, reveal } = input;
+  const { container, reveal } = input;
+  const inspect = input.inspect ?? { Id: container.id };
   const config = inspect.Config ?? {};
   const host = inspect.HostConfig ?? {};
   const environment = toEnvironment(config.Env ?? [], reveal);
@@ -121,12 +145,13 @@ export function detailModel(input: DetailInput, context: ViewContext): DetailMod
     detail: {
       id: container.id,
       shortId: shortId(container.id),
-      notice: toNotice(input),
-      image: toImage(input, context.base),
+      known: input.inspect !== undefined,
+      notice: input.inspect ? toNotice(container, inspect) : unknownNotice,
+      image: toImage(input, inspect, context.base),
       created: toMoment(moment(inspect.Created) ?? (container.createdAt || null), context.now),
       started: toMoment(moment(inspect.State?.StartedAt), context.now),
       finished: isOver(container) ? toMoment(moment(inspect.State?.FinishedAt), context.now) : null,
-      exit: toExit(input),
+      exit: input.inspect ? toExit(container, inspect) : null,
       restart: toRestart(inspect),
       health,
       networks: toNetworks(inspect),
@@ -157,7 +182,7 @@ function toMoment(ms: number | null, now: number): MomentModel | null {
   return ms === null ? null : { text: dateTime(ms), iso: iso(ms), ago: `${duration(now - ms)} ago` };
 }
 
-function toImage({ container, inspect, imageTags }: DetailInput, base: string) {
+function toImage({ container, imageTags }: DetailInput, inspect: EngineContainerDetail, base: string) {
   const reference = inspect.Config?.Image || container.image;
   return {
     ...splitReference(reference),
@@ -172,25 +197,27 @@ function memoryLimit(inspect: EngineContainerDetail): string {
   return limit > 0 ? bytes(limit) : '';
 }
 
-function toExit({ container, inspect }: DetailInput) {
+function toExit(container: Container, inspect: EngineContainerDetail) {
   if (!isOver(container) && container.state !== 'restarting') return null;
   const code = inspect.State?.ExitCode ?? container.exitCode;
   if (code === null || code === undefined) return null;
   const isOom = wasOutOfMemory(container, inspect);
-  return {
-    code,
-    words: exitWords(code, isOom, memoryLimit(inspect)),
-    error: toText(maskText(inspect.State?.Error ?? '')),
-  };
+  return { code, words: exitWords(code, isOom, memoryLimit(inspect)), error: toText(maskText(inspect.State?.Error ?? '')) };
 }
 
 const wasOutOfMemory = (container: Container, inspect: EngineContainerDetail) =>
   container.oomKilled || (inspect.State?.OOMKilled ?? false);
 
+const unknownNotice: Notice = {
+  kind: 'info',
+  symbol: 's-created',
+  title: 'Not known while the engine is away:',
+  text: 'restart policy, health, networks, mounts, limits, command and environment.',
+};
+
 /** The one thing worth knowing before the rest: out of memory, failed, unhealthy. */
-function toNotice(input: DetailInput): DetailModel['detail']['notice'] {
-  const { container, inspect } = input;
-  const exit = toExit(input);
+function toNotice(container: Container, inspect: EngineContainerDetail): Notice | null {
+  const exit = toExit(container, inspect);
   if (wasOutOfMemory(container, inspect)) {
     const limit = memoryLimit(inspect);
     const title = limit ? `Killed for using more than its ${limit}.` : 'Killed because memory ran out.';

@@ -72,6 +72,7 @@ export function toActions(state: string): { main: ActionModel[]; more: ActionMod
     case 'restarting':
       return { main: [stop, restart], more: [kill] };
     case 'removing':
+    case 'removed':
     case 'dead':
       return { main: [], more: [] };
     default:

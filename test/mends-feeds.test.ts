@@ -1,0 +1,320 @@
+import { setTimeout } from 'node:timers/promises';
+import t from 'tap';
+import type { Deps } from '../src/deps.ts';
+import { openContainer } from '../src/feeds/container.ts';
+import { createRowCaches, openContainerList } from '../src/feeds/containers.ts';
+import { createEta } from '../src/render.ts';
+import type { Container } from '../src/services/containers.ts';
+import type { InventoryChange } from '../src/services/inventory.ts';
+import { createLive } from '../src/services/live.ts';
+import type { ViewContext } from '../src/views/models/context.ts';
+import { startApp, type TestApp, until } from './support/app.ts';
+import { byId, findAll, openPage, parseHtml, textOf } from './support/page.ts';
+
+const missing = 'f'.repeat(64);
+const eta = createEta();
+
+/** A page with its socket, as a browser has it. */
+async function openViewer(app: TestApp, path: string) {
+  const { text } = await app.get(path);
+  const page = openPage(text);
+  const [node] = findAll(page.root, ({ attributes }) => 'hx-ws:connect' in attributes);
+  const address = node?.attributes['hx-ws:connect'] ?? '';
+  const part = (id: string) => textOf(page.part(id) ?? parseHtml(''));
+  async function connect() {
+    const live = app.live(address);
+    live.socket.on('message', (data) => page.apply(data.toString()));
+    return { live, status: await live.opened };
+  }
+  return { page, part, address, connect };
+}
+
+const context = (): ViewContext => ({
+  now: Date.now(),
+  host: 'localhost',
+  base: '',
+  can: { control: true, remove: true, images: true, reveal: true },
+});
+
+const container: Container = {
+  id: 'a'.repeat(64),
+  name: 'web',
+  image: 'lab/web:1',
+  imageId: `sha256:${'b'.repeat(64)}`,
+  state: 'running',
+  words: { text: '', state: 'running', health: null, exitCode: null, since: Date.now(), slack: 0, exact: true },
+  health: null,
+  exitCode: null,
+  oomKilled: false,
+  createdAt: Date.now(),
+  startedAt: Date.now(),
+  ports: [],
+  portsText: '',
+  project: null,
+  projectTitle: 'Standalone Containers',
+  service: null,
+  networks: [],
+  labels: {},
+} as unknown as Container;
+
+/** What feeds work with, in the test's hands. */
+function createWorld() {
+  const listeners = new Set<(change: InventoryChange) => void>();
+  const ticks = new Set<(ids: string[]) => void>();
+  const world = { inspects: 0, health: 'healthy', memory: 1_000_000, fails: false };
+  const listen = <T>(all: Set<T>, one: T) => {
+    all.add(one);
+    return () => void all.delete(one);
+  };
+  const deps = {
+    render: (name: string, data: object) => {
+      if (world.fails) throw new Error('a template failed');
+      return eta.render(name, data);
+    },
+    rowFigures: () => ({
+      cpuPercent: 1,
+      memoryBytes: world.memory,
+      memoryLimitBytes: null,
+      spark: { line: '', area: '' },
+    }),
+    config: { statsInterval: 10 },
+    docker: {
+      inspectContainer: async (Id: string) => {
+        world.inspects++;
+        return {
+          Id,
+          State: { StartedAt: new Date(Date.now() - 5_000).toISOString(), Health: { Status: world.health } },
+        };
+      },
+    },
+    inventory: {
+      containers: () => [container],
+      container: (id: string) => (id === container.id ? container : undefined),
+      findImage: () => undefined,
+      engine: () => ({ status: 'connected', version: '28' }),
+      onChange: (listener: (change: InventoryChange) => void) => listen(listeners, listener),
+    },
+    stats: { onTick: (listener: (ids: string[]) => void) => listen(ticks, listener) },
+  } as unknown as Deps;
+  const none = new Set<string>();
+  const nothing = { changed: none, removed: none, started: none, touched: none, images: false, engine: false };
+  return Object.assign(world, {
+    deps,
+    listeners,
+    tell: (change: Partial<InventoryChange>) => {
+      for (const listener of [...listeners]) listener({ ...nothing, ...change });
+    },
+    tick: (ids: string[]) => {
+      for (const listener of [...ticks]) listener(ids);
+    },
+  });
+}
+
+const slow = { inspect: 5, head: 60_000, detail: 60_000, health: 60_000, firstRetry: 60_000, lastRetry: 60_000 };
+const failTest = (error: unknown) => {
+  throw error;
+};
+
+t.test('a container page that is opened while the engine is away says nothing that it can not know', async (t) => {
+  const app = await startApp(t, {
+    prepare: (engine) => engine.addContainer({ name: 'web', env: { COLOUR: 'blue' }, labels: { tier: 'front' } }),
+  });
+  await app.engine.refuse();
+  await until(async () => (await app.get('/readyz')).status !== 200, 'the loss is noticed');
+  const viewer = await openViewer(app, '/containers/web');
+  const detail = () => viewer.part('container-detail');
+  t.match(detail(), /Not known while the engine is away/);
+  t.match(detail(), 'front', 'what the list told is known');
+  t.notMatch(detail(), /user root|Restart policy|is not started again|Environmentnone|none: it may/);
+  const { status } = await viewer.connect();
+  t.equal(status, 101);
+  await setTimeout(100);
+  t.match(detail(), /Not known while/, 'the join invents nothing either');
+  await app.engine.listen();
+  await until(() => detail().includes('COLOUR') && detail().includes('Restart policy'), 'it is told when it is back');
+  t.notMatch(detail(), /Not known/);
+  t.strictSame(viewer.page.missed, []);
+});
+
+t.test('a detail stays while the engine is away, and is asked for anew when it is back', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web', env: { COLOUR: 'blue' } }) });
+  const viewer = await openViewer(app, '/containers/web');
+  await viewer.connect();
+  const detail = () => viewer.part('container-detail');
+  await app.engine.refuse();
+  await until(() => viewer.page.part('engine-status')?.attributes['data-status'] === 'unreachable', 'the loss');
+  await viewer.connect();
+  await setTimeout(100);
+  t.match(detail(), 'COLOUR');
+  app.engine.forgetRequests();
+  await app.engine.listen();
+  const { id } = app.engine.container('web');
+  await until(() => app.engine.requestsTo('GET', new RegExp(`${id}/json`)).length > 0, 'it is asked');
+  t.match(detail(), 'COLOUR');
+});
+
+t.test('what only an inspect shows is asked for when something happened to the container', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const viewer = await openViewer(app, '/containers/web');
+  await viewer.connect();
+  const web = app.engine.container('web');
+  const detail = () => viewer.part('container-detail');
+  t.match(detail(), 'is not started again');
+  Object.assign(web.body, { HostConfig: { ...web.body.HostConfig, RestartPolicy: { Name: 'always' } } });
+  app.engine.emit({ type: 'container', action: 'update', id: web.id, attributes: { name: 'web' } });
+  await until(() => detail().includes('is always started again'), 'the new policy');
+});
+
+t.test('an inspect that failed is tried again', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const viewer = await openViewer(app, '/containers/web');
+  await viewer.connect();
+  const web = app.engine.container('web');
+  app.engine.faults.status(500, '{"message":"busy"}', 'application/json', { path: /[0-9a-f]{64}\/json/, times: 1 });
+  Object.assign(web.body, { HostConfig: { ...web.body.HostConfig, RestartPolicy: { Name: 'always' } } });
+  app.engine.emit({ type: 'container', action: 'update', id: web.id, attributes: { name: 'web' } });
+  await until(() => viewer.part('container-detail').includes('is always started again'), 'the new policy', 5_000);
+});
+
+t.test('a fault in a render ends its own view only', async (t) => {
+  const world = createWorld();
+  const logged: string[] = [];
+  const hub = createLive(undefined, { warn: (_details, message) => logged.push(message) });
+  const closes: number[] = [];
+  const frames: string[] = [];
+  const end = (isOther: boolean) => ({
+    send: (frame: string) => void (isOther && frames.push(frame)),
+    buffered: () => 0,
+    close: (code: number) => void (isOther ? t.fail('the other is closed') : closes.push(code)),
+  });
+  const audience = { query: { q: '', state: '', project: '', sort: '' }, host: 'localhost', isWhole: true };
+  const openList = openContainerList(world.deps, createRowCaches(world.deps), audience, context);
+  const pushes: ((frame: string) => void)[] = [];
+  hub.join(end(false), [{ key: 'list', open: openList }]);
+  hub.join(end(false), [{ key: 'container', open: openContainer(world.deps, container.id, context, slow) }]);
+  hub.join(end(true), [
+    {
+      key: 'other',
+      open: (push) => {
+        pushes.push(push);
+        return { snapshot: () => 'other', close() {} };
+      },
+    },
+  ]);
+  await until(() => hub.figures().feeds === 3, 'all are open');
+  await setTimeout(20);
+  world.fails = true;
+  world.tick([container.id]);
+  world.tell({ changed: new Set([container.id]) });
+  await until(() => closes.length === 2, 'who looks at what failed is closed');
+  t.strictSame(closes, [1013, 1013], 'so that it comes back');
+  t.strictSame(logged, Array(2).fill('a view failed: who looks at it comes back'));
+  t.equal(hub.figures().feeds, 1);
+  t.equal(world.listeners.size, 0, 'nothing of it is left');
+  pushes[0]?.('still here');
+  t.strictSame(frames, ['other', 'still here']);
+});
+
+t.test('a container that was removed while nobody looked is told as removed', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const viewer = await openViewer(app, '/containers/web');
+  app.engine.removeContainer('web');
+  await until(async () => (await app.get('/containers/web')).status === 404, 'the removal is known');
+  const { live, status } = await viewer.connect();
+  t.equal(status, 101);
+  await until(() => /removed/.test(viewer.part('container-head')), 'the page says so');
+  t.match(viewer.part('container-head'), 'web', 'and keeps its name');
+  const head = viewer.page.part('container-head');
+  t.strictSame(
+    head && findAll(head, ({ tag, attributes }) => tag === 'button' || /\/remove$/.test(attributes.href ?? '')),
+    [],
+  );
+  t.strictSame(viewer.page.missed, []);
+  live.socket.terminate();
+  const log = app.live(`/live?topic=logs:${missing}`);
+  t.equal(await log.opened, 101);
+  await until(() => log.text().includes('ended with the container'), 'its log has ended');
+  for (const topic of [`container:${missing.slice(1)}`, `container:${missing}0`, 'container:nobody'])
+    t.equal(await app.live(`/live?topic=${topic}`).opened, 404, topic);
+});
+
+t.test('a removal that is looked at leaves no actions', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const viewer = await openViewer(app, '/containers/web');
+  await viewer.connect();
+  app.engine.removeContainer('web');
+  await until(() => /removed/.test(viewer.part('container-head')), 'the page says so');
+  const head = viewer.page.part('container-head') ?? parseHtml('');
+  t.strictSame(
+    findAll(head, ({ tag }) => tag === 'button'),
+    [],
+  );
+  t.notMatch(textOf(head), /\bup\b|ago/, 'nothing goes on');
+});
+
+t.test('the words of a detail are made anew without asking the engine', async (t) => {
+  const world = createWorld();
+  const frames: string[] = [];
+  const open = openContainer(world.deps, container.id, context, { ...slow, detail: 50 });
+  const feed = open((frame) => frames.push(frame), failTest);
+  t.teardown(() => feed.close());
+  await feed.ready;
+  t.equal(world.inspects, 1);
+  const age = /<small>(\d+ s) ago/.exec(feed.snapshot())?.[1];
+  await until(() => /<small>(\d+ s) ago/.exec(feed.snapshot())?.[1] !== age, 'it is older', 3_000);
+  world.memory = 7_000_000;
+  world.tick([container.id]);
+  t.match(frames.at(-1), '7 MB', 'a new sample is shown at once');
+  t.equal(world.inspects, 1, 'the engine was asked once');
+});
+
+t.test('a health check is looked at again while somebody looks, anything else is not', async (t) => {
+  const world = createWorld();
+  const open = openContainer(world.deps, container.id, context, { ...slow, health: 20 });
+  const probed = open(() => {}, failTest);
+  await probed.ready;
+  await until(() => world.inspects > 2, 'it is inspected again');
+  probed.close();
+  const before = world.inspects;
+  await setTimeout(60);
+  t.equal(world.inspects, before, 'not when nobody looks');
+  world.health = 'none';
+  const plain = open(() => {}, failTest);
+  await plain.ready;
+  await setTimeout(100);
+  t.equal(world.inspects, before + 1, 'once, where nothing is probed');
+  plain.close();
+});
+
+t.test('the rows of a host name go with the last who looks under it', (t) => {
+  const world = createWorld();
+  const caches = createRowCaches(world.deps);
+  const query = { q: '', state: '', project: '', sort: '' };
+  for (let n = 0; n < 40; n++) {
+    const audience = { query, host: `host-${n}`, isWhole: true };
+    const open = openContainerList(world.deps, caches, audience, context);
+    const feeds = [open(() => {}, failTest), open(() => {}, failTest)];
+    t.equal(caches.size(), 1, 'shared');
+    for (const feed of feeds) feed.close();
+  }
+  t.equal(caches.size(), 0);
+  t.equal(world.listeners.size, 0);
+  t.end();
+});
+
+t.test('the choice of projects and the filters of images follow the engine', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const list = await openViewer(app, '/containers');
+  const images = await openViewer(app, '/images');
+  await list.connect();
+  await images.connect();
+  const before = images.part('images-filters');
+  app.engine.addContainer({ name: 'shop', labels: { 'com.docker.compose.project': 'shop' } });
+  await until(() => /shop/i.test(list.part('containers-projects')), 'a project that came');
+  t.equal(byId(list.page.root, 'containers-projects')?.attributes.hidden, undefined);
+  app.engine.removeContainer('shop');
+  await until(() => !/shop/i.test(list.part('containers-projects')), 'and went');
+  app.engine.addImage({ tags: ['lab/new:1'] });
+  await until(() => images.part('images-filters') !== before, 'the counts');
+  t.strictSame([...list.page.missed, ...images.page.missed], []);
+});
