@@ -41,7 +41,8 @@ const rules: readonly Rule[] = [
   {
     status: [404],
     code: 'not_found',
-    detail: (message, subject) => (subject ? `${subject} not found` : message),
+    // What is missing can also be something that the subject needs, such as a network.
+    detail: (message, subject) => (subject && isSubjectMissing(message) ? `${subject} not found` : message),
   },
   {
     words: /port is already allocated|address already in use|bind for .* failed/i,
@@ -98,20 +99,34 @@ export function engineProblem(status: number, message: string, call: Call): Prob
   return new Problem('engine_error', message || `The engine answered with status ${status}.`, message);
 }
 
-/** The Problem for an engine that could not be reached, or went away during the answer. */
-export function connectionProblem(address: string, code: string, message: string): Problem {
-  return new Problem(
-    'engine_unreachable',
-    `Cannot connect to the Docker daemon at ${address}.${reason(code)}`,
+/** The engines' sentences for a container or image that they don't have; some say nothing at all. */
+const isSubjectMissing = (message: string) =>
+  message === '' ||
+  /no such (container|image|object)|no container with|image not known|unable to find (a )?(container|image)/i.test(
     message,
   );
+
+/**
+ * The Problem for an engine that could not be reached, or went away during the answer. `message` are the words of this
+ * program's own runtime, so they are its cause, for the log, and no answer of the engine.
+ */
+export function connectionProblem(address: string, code: string, message: string): Problem {
+  const problem = new Problem(
+    'engine_unreachable',
+    `Cannot connect to the Docker daemon at ${address}.${reason(code, message)}`,
+  );
+  problem.cause = new Error(message);
+  return problem;
 }
 
-function reason(code: string): string {
+const certificateCodes = /CERT|ERR_TLS|SELF_SIGNED|UNABLE_TO/;
+
+function reason(code: string, message: string): string {
   if (code === 'EACCES') return ' This program may not open the socket: add its user to the group that owns it.';
   if (code === 'ENOENT') return ' There is no such socket. Is the daemon running?';
   if (code === 'ECONNREFUSED') return ' Is the daemon running?';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return ' The name of the host could not be resolved.';
+  if (certificateCodes.test(code)) return ` Its certificate is not accepted: ${message}.`;
   return '';
 }
 

@@ -125,6 +125,7 @@ function discard(answer: IncomingMessage): void {
 /** Whatever broke a log stream as a Problem. */
 export function toProblem(error: unknown): Problem {
   if (isProblem(error)) return error;
-  const words = error instanceof Error ? error.message : String(error);
-  return new Problem('engine_error', 'The log stream of the engine broke off.', words);
+  const problem = new Problem('engine_error', 'The log stream of the engine broke off.');
+  problem.cause = error;
+  return problem;
 }

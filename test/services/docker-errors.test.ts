@@ -164,7 +164,11 @@ t.test('every sentence that an engine has for one thing means that thing', async
     [409, 'something new', image, 'conflict', /^something new$/],
     [500, 'something new', image, 'engine_error', /^something new$/],
     [418, '', image, 'engine_error', /status 418/],
-    [404, 'No such network: x', container('/start'), 'not_found', /not found|No such network/],
+    [404, 'No such network: x', container('/start'), 'not_found', /^No such network: x$/],
+    [404, 'network shop_default not found', container('/start'), 'not_found', /^network shop_default not found$/],
+    [404, '', container('/start'), 'not_found', /^Container web not found$/],
+    [404, `No such container: ${id}`, container('/start'), 'not_found', /^Container web not found$/],
+    [404, 'lab: image not known', image, 'not_found', /^Image lab not found$/],
   ] as const;
   for (const [status, message, call, code, detail] of cases) {
     const problem = engineProblem(status, message, call);
@@ -174,7 +178,11 @@ t.test('every sentence that an engine has for one thing means that thing', async
 });
 
 t.test('a full id in a sentence is shortened', async (t) => {
-  const problem = engineProblem(404, 'x', { method: 'GET', path: '/x', subject: `Image sha256:${'ab'.repeat(32)}` });
+  const problem = engineProblem(404, 'No such image: x', {
+    method: 'GET',
+    path: '/x',
+    subject: `Image sha256:${'ab'.repeat(32)}`,
+  });
   t.equal(problem.message, 'Image abababababab not found');
 });
 
@@ -185,5 +193,9 @@ t.test('why there is no connection is told where it helps', async (t) => {
   }
   t.match(told('EACCES'), /group/);
   t.match(told('ENOENT'), /no such socket/);
-  t.equal(connectionProblem('x', 'ENOENT', 'x').code, 'engine_unreachable');
+  t.match(connectionProblem('x', 'CERT_HAS_EXPIRED', 'certificate has expired').message, /certificate has expired\.$/);
+  const problem = connectionProblem('x', 'ENOENT', 'connect ENOENT /run/x.sock');
+  t.equal(problem.code, 'engine_unreachable');
+  t.equal(problem.engineMessage, undefined, "the runtime's words are no answer of the engine");
+  t.match(problem.cause, { message: 'connect ENOENT /run/x.sock' }, 'but the log has them');
 });
