@@ -17,9 +17,9 @@ export type ListAudience = { query: ListQuery; host: string; isWhole: boolean };
 
 const frameMs = 50;
 const clockMs = 1_000;
-/** Rows a second that are sent for their age alone: each costs a browser half a millisecond. */
-const agesPerSecond = 25;
-const longestAgeTurns = 15;
+/** Rows a second that are sent for their figures or age alone: each costs a browser a millisecond. */
+const rowsPerSecond = 25;
+const mostTurns = 15;
 const cells = ['state', 'cpu', 'memory', 'age'] as const;
 
 /** The model of a list of containers as it is now: for the page, the fragment, and each frame. */
@@ -160,8 +160,11 @@ function createRowViews(deps: Deps): RowCache {
     const now = Date.now();
     const words = `${stateAge(container, now)} ${duration(now - container.createdAt)}`;
     const before = known.get(id);
-    const isSame = before?.container === container && before.figures === figures;
-    if (isSame && (before.words === words || !isTurn(id, known.size, now))) return before.view;
+    if (before && before.container === container) {
+      const isSame = before.figures === figures && before.words === words;
+      const isFirst = !before.figures !== !figures;
+      if (isSame || !(isFirst || isTurn(id, known.size, now))) return before.view;
+    }
     const view = toRowView(deps, model, container);
     known.set(id, { container, figures, words, view });
     return view;
@@ -170,9 +173,9 @@ function createRowViews(deps: Deps): RowCache {
   return { rows, close };
 }
 
-/** Whether a row may grow older now. In a list of 200 new containers all would each second, so they take turns. */
+/** Whether a row may take new figures or grow older now. Of 200 new rows all would each second, so they take turns. */
 function isTurn(id: string, rows: number, now: number): boolean {
-  const turns = Math.min(Math.ceil(rows / agesPerSecond), longestAgeTurns);
+  const turns = Math.min(Math.ceil(rows / rowsPerSecond), mostTurns);
   return Number.parseInt(id.slice(-4), 16) % turns === Math.floor(now / clockMs) % turns;
 }
 
