@@ -16,10 +16,17 @@
     element.toggleAttribute('data-lost', text === liveTexts.offline);
   }
 
-  /** The socket that the page's own state stands for: a page of logs has only that of its viewer. */
-  const isMain = (element) => element.id === 'live' || (element.id === 'log-live' && !find('#live'));
+  /**
+   * The socket that keeps the page's own matter true. Every page follows the engine in its header; one that follows
+   * nothing else has only that of its log viewer, where the page is one, or none.
+   */
+  const mainSocket = () => find('#live:not([data-follows=engine])') ?? find('.logs-full #log-live');
+
+  const isMain = (element) => element === mainSocket();
 
   const showLive = (status) => showStatus(find('#live-status'), status, liveTexts[status]);
+
+  const showNotLive = () => showStatus(find('#live-status'), 'offline', 'not live');
 
   /** A socket that closed comes back by itself, unless the server said that there is no use. */
   const willReturn = ({ connection, code, reason }) =>
@@ -32,8 +39,9 @@
 
   on('htmx:ws:close', ({ target, detail }) => {
     const status = willReturn(detail) ? 'reconnecting' : 'offline';
+    if (target.id === 'log-live' && isPaused) return isMain(target) && showNotLive();
     if (isMain(target)) showLive(status);
-    if (target.id === 'log-live' && !isPaused) showStatus(find('#log-state'), status, status);
+    if (target.id === 'log-live') showStatus(find('#log-state'), status, status);
   });
 
   // ── logs ──
@@ -228,7 +236,7 @@
 
   on('htmx:after:swap', () => {
     prepareLogs();
-    if (!find('#live, #log-live')) showStatus(find('#live-status'), 'offline', 'not live');
+    if (!mainSocket()) showNotLive();
   });
 
   // ── what was asked for and has not happened yet ──
@@ -341,6 +349,6 @@
 
   // ── begin ──
 
-  if (find('#live, #log-live')) showStatus(find('#live-status'), 'reconnecting', 'connecting');
+  if (mainSocket()) showStatus(find('#live-status'), 'reconnecting', 'connecting');
   prepareLogs();
 })();

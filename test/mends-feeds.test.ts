@@ -318,3 +318,56 @@ t.test('the choice of projects and the filters of images follow the engine', asy
   await until(() => images.part('images-filters') !== before, 'the counts');
   t.strictSame([...list.page.missed, ...images.page.missed], []);
 });
+
+t.test('the page of an image follows it, and its end', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addImage({ tags: ['lab/web:1'] }) });
+  const viewer = await openViewer(app, '/images/lab/web:1'.replace('lab/', 'lab%2F'));
+  const { live, status } = await viewer.connect();
+  t.equal(status, 101);
+  const image = app.engine.image('lab/web:1');
+  app.engine.addContainer({ name: 'user', image: 'lab/web:1' });
+  await until(() => viewer.part('image-detail').includes('user'), 'who uses it');
+  app.engine.tagImage('lab/web:1', 'lab/front:2');
+  await until(() => viewer.part('image-detail').includes('front'), 'a new tag');
+  app.engine.removeContainer('user');
+  app.engine.removeImage(image.id, true);
+  await until(() => viewer.part('image-state').includes('removed'), 'its removal');
+  t.match(viewer.part('image-detail'), 'front', 'what was known stays');
+  t.equal(viewer.part('image-actions').trim(), '');
+  t.strictSame(viewer.page.missed, []);
+  live.socket.terminate();
+  const late = await openViewer(app, '/images');
+  const again = app.live(viewer.address);
+  t.equal(await again.opened, 101, 'who comes back is told too');
+  await until(() => again.text().includes('removed'), 'as removed');
+  t.equal(await app.live('/live?topic=image:lab/web:1').opened, 400);
+  t.match(late.address, 'topic=images');
+});
+
+t.test('charts of every range are followed, with the head above them', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const viewer = await openViewer(app, '/containers/web/stats?range=24h');
+  const { live } = await viewer.connect();
+  await until(() => live.text().includes('id="stats"'), 'the charts');
+  const [current] = findAll(parseHtml(live.text()), ({ attributes }) => attributes['aria-current'] === 'true');
+  t.equal(current && textOf(current), '24h', 'of the same range');
+  app.engine.die('web', 3);
+  await until(() => viewer.part('container-head').includes('exited'), 'the head');
+  t.strictSame(viewer.page.missed, []);
+  t.equal(await app.live('/live?topic=stats:web&range=2y').opened, 400);
+});
+
+t.test('a page that follows nothing but the engine says so to its script', async (t) => {
+  const app = await startApp(t, {
+    prepare: (engine) => {
+      engine.addContainer({ name: 'web', env: { DB_PASSWORD: 'hunter2' } });
+      engine.addImage({ tags: ['web:1'] });
+    },
+  });
+  const isFollowing = (html: string) => !/data-follows="engine"/.test(html);
+  for (const path of ['/containers', '/containers/web', '/containers/web/stats?range=7d', '/images', '/images/web:1'])
+    t.ok(isFollowing((await app.get(path)).text), path);
+  for (const path of ['/containers/web/remove', '/images/web:1/remove', '/containers/nobody'])
+    t.notOk(isFollowing((await app.get(path)).text), path);
+  t.notOk(isFollowing((await app.form('/containers/web/reveal')).text), 'with secrets shown');
+});

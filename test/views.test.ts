@@ -236,6 +236,7 @@ function templates(text: string, can: Can = all): Record<string, object> {
       demo: true,
       readOnly: true,
       nav: 'containers',
+      topics: [],
       title: text,
     },
     ...{
@@ -256,7 +257,10 @@ function templates(text: string, can: Can = all): Record<string, object> {
       ['group', 'group-head', 'group-actions'].map((name) => [`fragments/containers/${name}`, groupModel(group, view)]),
     ),
     ...Object.fromEntries(
-      ['list', 'columns', 'summary', 'toolbar', 'filters', 'projects'].map((name) => [`fragments/containers/${name}`, list]),
+      ['list', 'columns', 'summary', 'toolbar', 'filters', 'projects'].map((name) => [
+        `fragments/containers/${name}`,
+        list,
+      ]),
     ),
     'fragments/containers/empty': empty,
     'fragments/container/head': headModel(foreign, view),
@@ -271,6 +275,8 @@ function templates(text: string, can: Can = all): Record<string, object> {
     'fragments/images/empty': noImages,
     'fragments/image/detail': imageDetail,
     'fragments/image/layers': imageDetail,
+    'fragments/image/state': imageDetail,
+    'fragments/image/actions': imageDetail,
     'fragments/stats/charts': charts,
     'fragments/stats/chart': charts.stats.charts[0] ?? {},
     'fragments/logs/viewer': logs,

@@ -1,12 +1,12 @@
 import type { Deps } from '../deps.ts';
-import { isProblem } from '../errors.ts';
 import type { Container } from '../services/containers.ts';
 import type { EngineContainerDetail } from '../services/docker-types.ts';
 import type { OpenFeed } from '../services/live.ts';
 import { detailModel, headModel, removedModel } from '../views/models/container.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { morph } from './frames.ts';
-import { createThrottle, guard } from './ticker.ts';
+import { createInquiry } from './inquiry.ts';
+import { guard } from './ticker.ts';
 
 /** How often what is asked and drawn at most, in ms; tests make them shorter. */
 export type ContainerTimings = {
@@ -87,12 +87,20 @@ export function openContainer(
     let seen: Seen | undefined;
     let detail = '';
     const draw = guard(fail, drawDetail);
-    const inspection = createInspection(deps, id, timings, (inspect) => {
-      const container = deps.inventory.container(id);
-      if (!container) return;
-      seen = { container, inspect };
-      draw();
-    });
+    const inspection = createInquiry(
+      {
+        // While the engine is away nothing is called: its return asks anew.
+        canAsk: () => deps.inventory.engine().status === 'connected' && deps.inventory.container(id) !== undefined,
+        ask: () => deps.docker.inspectContainer(id),
+        onAnswer(inspect) {
+          const container = deps.inventory.container(id);
+          if (!container) return;
+          seen = { container, inspect };
+          draw();
+        },
+      },
+      timings,
+    );
     const stops = [
       deps.inventory.onChange((change) => {
         if (change.changed.has(id) || change.touched.has(id) || change.engine) inspection.ask();
@@ -164,65 +172,4 @@ function renderRemoved(deps: Deps, id: string, context: ViewContext): string {
 /** Whether a health check runs: what its probes answer is told by no event. */
 function hasProbes(seen: Seen | undefined): boolean {
   return seen?.container.state === 'running' && (seen.inspect?.State?.Health?.Status ?? 'none') !== 'none';
-}
-
-/**
- * Inspects a container one call at a time, as often as it is asked for within the bounds. A call that failed is tried
- * again, ever more slowly; while the engine is away nothing is called, since its return asks anew.
- */
-function createInspection(
-  deps: Deps,
-  id: string,
-  timings: ContainerTimings,
-  onAnswer: (inspect: EngineContainerDetail) => void,
-) {
-  let isClosed = false;
-  let isStale = false;
-  let running: Promise<void> | undefined;
-  let retry: NodeJS.Timeout | undefined;
-  let delay = timings.firstRetry;
-  const throttle = createThrottle(() => void now(), timings.inspect);
-
-  function now(): Promise<void> {
-    isStale = true;
-    running ??= inspectUntilFresh().finally(() => {
-      running = undefined;
-    });
-    return running;
-  }
-
-  async function inspectUntilFresh() {
-    while (isStale && !isClosed) {
-      isStale = false;
-      await inspectOnce();
-    }
-  }
-
-  async function inspectOnce() {
-    clearTimeout(retry);
-    const isThere = deps.inventory.engine().status === 'connected' && deps.inventory.container(id) !== undefined;
-    if (!isThere) return;
-    const inspect = await deps.docker.inspectContainer(id).catch(onFailure);
-    if (!inspect || isClosed) return;
-    delay = timings.firstRetry;
-    onAnswer(inspect);
-  }
-
-  function onFailure(error: unknown) {
-    if (isClosed || isProblem(error, 'not_found')) return;
-    retry = setTimeout(throttle.ask, delay);
-    delay = Math.min(delay * 2, timings.lastRetry);
-  }
-
-  return {
-    /** Asks soon, and again after the call that is on its way. */
-    ask: throttle.ask,
-    /** Asks at once; resolves when there is an answer or none can be had. */
-    now,
-    close() {
-      isClosed = true;
-      clearTimeout(retry);
-      throttle.stop();
-    },
-  };
 }

@@ -53,7 +53,8 @@ export function registerImages(app: App, deps: Deps): void {
     const model = await detail(request);
     const title = model.image.title;
     const body = deps.render('pages/image', model);
-    return sendPage(request, reply, deps, { title, nav: 'images', topics: [] }, body);
+    const topics = [`image:${model.image.hex}`];
+    return sendPage(request, reply, deps, { title, nav: 'images', topics }, body);
   });
 
   app.get('/fragments/images/:id', { schema: { params } }, async (request, reply) =>

@@ -6,6 +6,7 @@ import { isProblem, Problem } from '../errors.ts';
 import { openContainer, openContainerHead } from '../feeds/container.ts';
 import { createRowCaches, openContainerList } from '../feeds/containers.ts';
 import { openEngine } from '../feeds/engine.ts';
+import { openImage } from '../feeds/image.ts';
 import { openImageList } from '../feeds/images.ts';
 import { createBatchRenderer, openEndedLog, openLog } from '../feeds/logs.ts';
 import { openStats } from '../feeds/stats.ts';
@@ -49,7 +50,7 @@ export function registerLive(app: App, deps: Deps): void {
     try {
       return { id: (await resolveContainer(deps, name, checkContainerRef)).id, isGone: false };
     } catch (error) {
-      if (isProblem(error, 'not_found') && /^[0-9a-f]{64}$/.test(name)) return { id: name, isGone: true };
+      if (isProblem(error, 'not_found') && isFullId(name)) return { id: name, isGone: true };
       throw error;
     }
   }
@@ -70,6 +71,12 @@ export function registerLive(app: App, deps: Deps): void {
     images: ({ request, context }) => {
       const query = parse(schemas.ImageQuery, request);
       return { key: JSON.stringify(['images', query]), open: openImageList(deps, query, context) };
+    },
+
+    image: ({ name, context }) => {
+      if (!isFullId(name)) throw new Problem('invalid', 'topic: image:<id> takes the 64 hex digits of its id.');
+      const { host } = context();
+      return { key: JSON.stringify(['image', name, host]), open: openImage(deps, `sha256:${name}`, context) };
     },
 
     container: async ({ name, context }) => {
@@ -113,7 +120,7 @@ export function registerLive(app: App, deps: Deps): void {
     if (!topic || takesName === (name === '')) {
       throw new Problem(
         'invalid',
-        `topic: must be one of containers, images, container:<id>, project:<name>, stats:<id>, logs:<id>.`,
+        `topic: must be one of containers, images, image:<id>, container:<id>, head:<id>, project:<name>, stats:<id>, logs:<id>.`,
       );
     }
     const host = request.hostname;
@@ -147,6 +154,8 @@ export function registerLive(app: App, deps: Deps): void {
     },
   );
 }
+
+const isFullId = (text: string) => /^[0-9a-f]{64}$/.test(text);
 
 /**
  * Reads parameters by a schema, with the same validator as every route.

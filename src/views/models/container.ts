@@ -202,7 +202,11 @@ function toExit(container: Container, inspect: EngineContainerDetail) {
   const code = inspect.State?.ExitCode ?? container.exitCode;
   if (code === null || code === undefined) return null;
   const isOom = wasOutOfMemory(container, inspect);
-  return { code, words: exitWords(code, isOom, memoryLimit(inspect)), error: toText(maskText(inspect.State?.Error ?? '')) };
+  return {
+    code,
+    words: exitWords(code, isOom, memoryLimit(inspect)),
+    error: toText(maskText(inspect.State?.Error ?? '')),
+  };
 }
 
 const wasOutOfMemory = (container: Container, inspect: EngineContainerDetail) =>

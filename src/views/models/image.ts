@@ -176,6 +176,8 @@ export type ImageDetailModel = Shared & {
     removeHref: string;
     tags: TagModel[];
     dangling: boolean;
+    /** Gone from the engine. */
+    removed: boolean;
     digests: string[];
     parent: { text: string; href: string | null } | null;
     size: string;
@@ -220,6 +222,7 @@ export function imageDetailModel(
       removeHref: `${href}/remove`,
       tags: image.tags.map(toTag),
       dangling: image.dangling,
+      removed: false,
       digests: image.repoDigests,
       parent: parent ? { text: shortId(parent), href: imageHref(base, parent) } : null,
       size: bytes(inspect.Size ?? image.size),
@@ -246,6 +249,13 @@ export function imageDetailModel(
       layersTitle: `${plural(layers.length, 'step')}, ${plural(layers.filter((layer) => (layer.Size ?? 0) > 0).length, 'layer')} with content`,
     },
   };
+}
+
+/** The data of `fragments/image/state` and `…/actions` of an image that is gone. */
+export function removedImageModel(
+  context: ViewContext,
+): Shared & { image: Pick<ImageDetailModel['image'], 'dangling' | 'removed' | 'removeHref'> } {
+  return { ...toShared(context), image: { dangling: false, removed: true, removeHref: '' } };
 }
 
 function toLayer(layer: EngineHistoryItem): ImageDetailModel['image']['layers'][number] {
