@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
+import { join } from 'node:path';
 import type { EngineAddress } from './services/docker.ts';
 
 /** The capabilities that are off until they are named in `ENABLE`. */
@@ -101,14 +102,15 @@ function readDockerHost(value: string, env: Env): EngineAddress {
   if (!url.hostname || url.username || url.search || !['', '/'].includes(url.pathname)) {
     return fail('DOCKER_HOST', value, allowed);
   }
-  const verify = (env.DOCKER_TLS_VERIFY ?? '') !== '' && env.DOCKER_TLS_VERIFY !== '0';
+  // Any text switches it on, "0" too.
+  const verify = (env.DOCKER_TLS_VERIFY ?? '') !== '';
   const port = Number(url.port || (verify ? 2376 : 2375));
   const tls = verify ? { certPath: readCertPath(env) } : undefined;
   return { kind: 'tcp', host: url.hostname.replace(/^\[|\]$/g, ''), port, tls, text: value };
 }
 
 function readCertPath(env: Env): string | undefined {
-  const path = env.DOCKER_CERT_PATH;
+  const path = env.DOCKER_CERT_PATH || defaultCertPath(env);
   // Without a folder the system's authorities are asked, and no certificate of our own is shown.
   if (!path) return undefined;
   for (const name of ['ca.pem', 'cert.pem', 'key.pem']) {
@@ -119,6 +121,12 @@ function readCertPath(env: Env): string | undefined {
     }
   }
   return path;
+}
+
+/** The docker command's own folder, where somebody has put certificates there. */
+function defaultCertPath(env: Env): string | undefined {
+  const folder = env.DOCKER_CONFIG || (env.HOME && join(env.HOME, '.docker'));
+  return folder && existsSync(join(folder, 'ca.pem')) ? folder : undefined;
 }
 
 /** The settings table: variable, default, and how its text is read. */

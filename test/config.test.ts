@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,8 +88,18 @@ t.test('DOCKER_HOST is read as the docker command line does', async (t) => {
   t.match(read('tcp://[fd00::1]:2375'), { host: 'fd00::1', port: 2375 });
   t.match(read('tcp://10.0.0.1', { DOCKER_TLS_VERIFY: '1' }), { port: 2376, tls: { certPath: undefined } });
   t.match(read('tcp://10.0.0.1', { DOCKER_TLS_VERIFY: '' }), { port: 2375, tls: undefined });
+  t.match(read('tcp://10.0.0.1', { DOCKER_TLS_VERIFY: '0' }), { port: 2376, tls: {} }, 'any text is a yes');
   const certs = fileURLToPath(new URL('fixtures/tls/client', import.meta.url));
   t.match(read('tcp://10.0.0.1', { DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: certs }), { tls: { certPath: certs } });
+  const HOME = mkdtempSync(join(tmpdir(), 'fairlead-home-'));
+  t.teardown(() => rmSync(HOME, { recursive: true }));
+  const inHome = () => read('tcp://10.0.0.1', { DOCKER_TLS_VERIFY: '1', HOME });
+  t.match(inHome(), { tls: { certPath: undefined } }, 'without certificates, the folder of the command is none');
+  cpSync(certs, join(HOME, '.docker'), { recursive: true });
+  t.match(inHome(), { tls: { certPath: join(HOME, '.docker') } });
+  t.match(read('tcp://10.0.0.1', { DOCKER_TLS_VERIFY: '1', DOCKER_CONFIG: certs, HOME }), { tls: { certPath: certs } });
+  rmSync(join(HOME, '.docker/key.pem'));
+  t.throws(inHome, { message: /^DOCKER_CERT_PATH=.*key\.pem/ }, 'half a set is told');
 });
 
 t.test('each wrong value is told with its variable, itself and what is allowed', async (t) => {
