@@ -1,4 +1,4 @@
-import type { EngineCpuStats, EngineStats, EngineVersion } from './docker-types.ts';
+import type { EngineCpuStats, EngineStats } from './docker-types.ts';
 
 /** A container's figures at one moment; network and block bytes are totals since it started. */
 export type Figures = {
@@ -28,11 +28,6 @@ export type EngineTraits = {
 };
 
 const absurdLimit = 2 ** 62;
-
-/** Whether an engine is Podman, by its own `/version`. */
-export function isPodman(version: EngineVersion): boolean {
-  return (version.Components ?? []).some(({ Name }) => Name?.startsWith('Podman') ?? false);
-}
 
 /**
  * A sample as figures, by the docker CLI's arithmetic (cli/command/container/stats_helpers.go), so that they agree
