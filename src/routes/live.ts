@@ -21,6 +21,7 @@ import { renderCharts } from './stats.ts';
 
 const maxTopics = 8;
 const maxSockets = 2_000;
+const maxSocketsPerClient = 50;
 const heartbeatMs = 30_000;
 const closeGraceMs = 1_000;
 
@@ -128,6 +129,29 @@ export function registerLive(app: App, deps: Deps): void {
     return topic(asked);
   }
 
+  const placesTaken = new Map<string, number>();
+
+  /**
+   * Counts a socket to its client, until its connection has ended, however far the upgrade got.
+   * @throws Problem `rate_limited`
+   */
+  function takePlace({ ip, raw }: FastifyRequest) {
+    const taken = placesTaken.get(ip) ?? 0;
+    if (deps.live.figures().connections >= maxSockets) throw new Problem('rate_limited', 'Too many open sockets.');
+    if (taken >= maxSocketsPerClient) {
+      throw new Problem(
+        'rate_limited',
+        `Too many open sockets from this address: ${maxSocketsPerClient} at most. Close some pages.`,
+      );
+    }
+    placesTaken.set(ip, taken + 1);
+    raw.socket.once('close', () => {
+      const left = (placesTaken.get(ip) ?? 1) - 1;
+      if (left > 0) placesTaken.set(ip, left);
+      else placesTaken.delete(ip);
+    });
+  }
+
   const subscriptions = new WeakMap<FastifyRequest, Subscription[]>();
 
   app.get(
@@ -138,7 +162,7 @@ export function registerLive(app: App, deps: Deps): void {
       preHandler: async (request) => {
         checkSocketOrigin(request);
         if (!request.ws) throw new Problem('invalid', 'This address is a WebSocket.');
-        if (deps.live.figures().connections >= maxSockets) throw new Problem('rate_limited', 'Too many open sockets.');
+        takePlace(request);
         const wanted = [(request.query as Static<typeof LiveQuery>).topic].flat();
         const opened = await Promise.all(wanted.map((topic) => subscribe(topic, request)));
         subscriptions.set(request, [{ key: 'engine', open: openEngine(deps) }, ...opened]);
