@@ -371,3 +371,31 @@ t.test('a page that follows nothing but the engine says so to its script', async
     t.notOk(isFollowing((await app.get(path)).text), path);
   t.notOk(isFollowing((await app.form('/containers/web/reveal')).text), 'with secrets shown');
 });
+
+t.test('one client does not take the sockets of all', async (t) => {
+  const app = await startApp(t, { env: { TRUST_PROXY: '127.0.0.1' } });
+  const from = (address: string) => app.live('/live?topic=images', { headers: { 'x-forwarded-for': address } });
+  const greedy = Array.from({ length: 50 }, () => from('192.0.2.1'));
+  t.ok((await Promise.all(greedy.map(({ opened }) => opened))).every((status) => status === 101));
+  t.equal(await from('192.0.2.1').opened, 429, 'one too many');
+  t.equal(await from('192.0.2.2').opened, 101, 'another client is served');
+  greedy[0]?.socket.terminate();
+  await until(async () => (await from('192.0.2.1').opened) === 101, 'a place that is free again is given');
+});
+
+t.test('why there are no figures is told', async (t) => {
+  const off = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  t.match((await off.get('/containers')).text, 'figures are switched off');
+  t.match((await off.get('/containers/web/stats')).text, 'figures are switched off');
+  const on = await startApp(t, {
+    env: { STATS_INTERVAL: '10' },
+    prepare: (engine) => {
+      engine.addContainer({ name: 'web' });
+      engine.pause('web');
+    },
+  });
+  const { text } = await on.get('/containers');
+  t.match(text, /class="cpu none"><span class="sr">paused</);
+  t.match(text, /class="mem none"><span class="sr">paused</);
+  t.notMatch(text, 'not measured yet');
+});

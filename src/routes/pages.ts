@@ -26,7 +26,13 @@ export function preferencesOf(request: FastifyRequest) {
 
 /** What every fragment is told: now (ms), the host name that ports are reached under, the base path, what is offered. */
 export function viewContext(request: Pick<FastifyRequest, 'hostname'>, { config }: Deps): ViewContext {
-  return { now: Date.now(), host: request.hostname, base: config.basePath, can: offers(config) };
+  return {
+    now: Date.now(),
+    host: request.hostname,
+    base: config.basePath,
+    can: offers(config),
+    figuresOff: config.statsInterval === 0,
+  };
 }
 
 /** Everything around a page's body. */

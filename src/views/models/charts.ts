@@ -81,10 +81,13 @@ export function chartsModel(stats: Stats, range: string, now: number, context: V
         current: value === range,
       })),
       charts: isEmpty ? [] : toCharts(frame),
-      empty: isEmpty ? 'No figures yet: they are taken while it runs.' : '',
+      empty: isEmpty ? whyEmpty(context) : '',
     },
   };
 }
+
+const whyEmpty = ({ figuresOff }: ViewContext) =>
+  figuresOff ? 'No figures: figures are switched off.' : 'No figures yet: they are taken while it runs.';
 
 type Frame = {
   samples: readonly StatsSample[];

@@ -75,8 +75,8 @@ export type RowModel = Shared & {
     morePorts: PortModel[];
     cpu: { text: string; line: string; area: string; hot: boolean } | null;
     memory: MemoryModel | null;
-    /** Running but without figures yet. */
-    waiting: boolean;
+    /** Why there are no figures, where there are none. */
+    noFigures: string;
     age: { text: string; title: string; created: string; createdIso: string };
     main: ActionModel[];
     more: ActionModel[];
@@ -189,11 +189,18 @@ export function rowModel(container: Container, figures: RowFigures | undefined, 
       morePorts: ports.slice(maxPorts),
       cpu: isLive && figures ? toCpu(figures) : null,
       memory: isLive && figures ? toMemory(name, figures.memoryBytes, figures.memoryLimitBytes) : null,
-      waiting: isLive && !figures,
+      noFigures: figures ? '' : whyNoFigures(container.state, context),
       age: toAge(container, now),
       ...toActions(container.state),
     },
   };
+}
+
+/** Only what runs is measured. */
+function whyNoFigures(state: string, { figuresOff = false }: ViewContext): string {
+  if (figuresOff) return 'figures are switched off';
+  if (state === 'paused') return 'paused';
+  return state === 'running' ? 'not measured yet' : 'not running';
 }
 
 function toCpu({ cpuPercent, spark }: RowFigures) {
@@ -343,7 +350,7 @@ function toEmpty({ counts, query, engineKnown }: ListInput, base: string): ListM
   return { kind, clearHref: listHref(base, { ...query, q: '', state: '', project: '' }, {}) };
 }
 
-/** The data of `pages/project`: one Compose project and its containers; `logsHtml` may come with it. */
+/** The data of `pages/project`: one Compose project and its containers. */
 export type ProjectPageModel = Shared & {
   title: string;
   listHref: string;

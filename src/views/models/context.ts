@@ -10,6 +10,8 @@ export type ViewContext = {
   /** Prefix of every URL: empty, or `/sub`. */
   base: string;
   can: Can;
+  /** Whether no figures are taken at all. */
+  figuresOff?: boolean;
 };
 
 /** What every fragment gets. */
