@@ -215,7 +215,6 @@ function templates(text: string, can: Can = all): Record<string, object> {
       query: { q: text, stream: text, tail: text, since: text, until: text },
       cut: true,
       pane: false,
-      names: new Map([[id, text]]),
     },
     view,
   );
@@ -283,7 +282,7 @@ function templates(text: string, can: Can = all): Record<string, object> {
     'fragments/logs/toolbar': logs,
     'fragments/logs/line': logLineModel(line(text), { q: text }),
     'fragments/logs/gap': logGapModel({ since: text }),
-    'fragments/logs/lines': logLinesModel([line(text), { lines: 1 }]),
+    'fragments/logs/lines': { linesHtml: '<p>lines</p>' },
     'fragments/logs/entries': logLinesModel([line(text)]),
     'fragments/logs/state': logStateModel('retrying'),
     'fragments/engine-status': { engine },
@@ -312,7 +311,7 @@ function templates(text: string, can: Can = all): Record<string, object> {
     'pages/images': images,
     'pages/image': imageDetail,
     'pages/logs': logs,
-    'pages/project': { ...projectPageModel(group, view), logsHtml: '' },
+    'pages/project': projectPageModel(group, view),
     'pages/remove-container': removeContainerModel({ container: foreign, inspect: inspect(text) }, view),
     'pages/remove-image': removeImageModel(image(text), view),
     'pages/error': { base: '/sub', problem },
@@ -439,8 +438,12 @@ t.test('The hooks that others rely on', async (t) => {
 });
 
 t.test('Log lines', async (t) => {
-  const html = eta.render('fragments/logs/lines', logLinesModel([line('a', 'c1'), { lines: 1204 }, line('b', 'c2')]));
-  t.match(html, /^<hx-partial hx-target="#log-lines" hx-swap="beforeend">/);
+  const html = eta.render('fragments/logs/entries', logLinesModel([line('a', 'c1'), { lines: 1204 }, line('b', 'c2')]));
+  t.equal(
+    eta.render('fragments/logs/lines', { linesHtml: 'x' }),
+    '<div class="log-batch">x</div>',
+    'nothing stands around it',
+  );
   t.match(html, 'data-ts="2025-01-24T14:14:59.123456789Z" data-cursor="c1" data-stream="stderr"');
   t.match(html, /class="log-gap"[^>]*><span>1,204 lines skipped/);
   t.notMatch(html, /(?:<\/div>)\s+</, 'no text stands between lines');

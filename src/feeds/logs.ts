@@ -29,11 +29,10 @@ export function createBatchRenderer(render: Render): RenderBatch {
   };
 }
 
-// One element a frame: a browser swaps hundreds of lines far quicker so, and the page's script unwraps them.
-const toFrame = (lines: string) => partial('#log-lines', 'beforeend', `<div class="log-batch">${lines}</div>`);
-
 /** Opens the feed of one viewer's log. Each has a place of its own in it, so nobody shares it; the stream behind is. */
 export function openLog(deps: Deps, renderBatch: RenderBatch, id: string, query: FollowQuery): OpenFeed {
+  const toFrame = (linesHtml: string) =>
+    partial('#log-lines', 'beforeend', deps.render('fragments/logs/lines', { linesHtml }));
   return (push, fail) => {
     const follower = deps.logs.follow(
       id,

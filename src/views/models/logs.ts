@@ -17,9 +17,6 @@ export type LineModel = {
     cursor: string;
     stream: string;
     level: string;
-    /** Who wrote it, in merged logs; `who` is its colour, 1 to 6. */
-    name: string;
-    who: number;
     segments: SegmentModel[];
   };
 };
@@ -27,11 +24,11 @@ export type LineModel = {
 /** The data of `fragments/logs/gap`. */
 export type GapModel = { gap: { text: string } };
 
-/** The data of `fragments/logs/lines` (one partial) and `fragments/logs/entries` (without it). */
+/** The data of `fragments/logs/entries`. */
 export type LinesModel = { entries: (LineModel | GapModel)[] };
 
-/** How lines are shown: what was searched for, and the names of containers where logs are merged. */
-export type LineOptions = { q?: string | undefined; names?: ReadonlyMap<string, string> | undefined };
+/** How lines are shown: what was searched for. */
+export type LineOptions = { q?: string | undefined };
 
 /** Lines and gaps in order, ready to be shown. */
 export function logLinesModel(entries: readonly (LogLine | LogGap)[], options: LineOptions = {}): LinesModel {
@@ -39,8 +36,7 @@ export function logLinesModel(entries: readonly (LogLine | LogGap)[], options: L
 }
 
 /** One line. */
-export function logLineModel(line: LogLine, { q, names }: LineOptions = {}): LineModel {
-  const name = names?.get(line.container) ?? '';
+export function logLineModel(line: LogLine, { q }: LineOptions = {}): LineModel {
   return {
     line: {
       at: line.at,
@@ -48,8 +44,6 @@ export function logLineModel(line: LogLine, { q, names }: LineOptions = {}): Lin
       cursor: line.cursor,
       stream: line.stream,
       level: levelOf(line.text),
-      name,
-      who: name ? whoOf(name) : 0,
       segments: toSegments(line.text).flatMap(({ text, classes }) => mark(text, classes.join(' '), q ?? '')),
     },
   };
@@ -79,13 +73,6 @@ function levelOf(text: string): string {
   return levels.find(([pattern]) => pattern.test(word))?.[1] ?? '';
 }
 
-/** One of six colours for a name, the same each time. */
-function whoOf(name: string): number {
-  let sum = 0;
-  for (const char of name) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 997;
-  return 1 + (sum % 6);
-}
-
 function mark(text: string, classes: string, q: string): SegmentModel[] {
   const at = q ? text.toLowerCase().indexOf(q.toLowerCase()) : -1;
   // Lower-casing can change a text's length; then positions mean nothing and it stays unmarked.
@@ -112,8 +99,6 @@ export type LogViewerInput = {
   cut: boolean;
   /** A card within another page, instead of a page of its own. */
   pane: boolean;
-  /** Names by container id, where logs are merged. */
-  names?: ReadonlyMap<string, string> | undefined;
 };
 
 type ChoiceModel = { href: string; label: string; current: boolean };
@@ -125,7 +110,6 @@ export type LogViewerModel = Shared & {
     href: string;
     backHref: string;
     live: string | null;
-    merged: boolean;
     pane: boolean;
     q: string;
     stream: string;
@@ -152,7 +136,6 @@ export function logViewerModel(input: LogViewerInput, context: ViewContext): Log
       href,
       backHref: input.backHref,
       live: input.live,
-      merged: input.names !== undefined,
       pane: input.pane,
       q: query.q,
       stream: query.stream,
@@ -173,7 +156,7 @@ export function logViewerModel(input: LogViewerInput, context: ViewContext): Log
         current: query.stream === stream,
       })),
       older: input.cut ? toOlder(href, query, tail) : null,
-      lines: logLinesModel(input.entries, { q: query.q, names: input.names }),
+      lines: logLinesModel(input.entries, { q: query.q }),
       placeholder: query.q || query.stream ? 'No line matches so far.' : 'No lines so far.',
     },
   };
