@@ -313,8 +313,8 @@ export async function openTab(browser: Browser, url: string, options: TabOptions
     /** Errors in the console, scripts that threw, violations of the content policy, dialogs. */
     faults,
     status: answer?.status() ?? 0,
-    /** Waits until the page says that it is live. */
-    untilLive: (ms = 10_000) => page.waitForSelector('#live-status[data-status=live]', { timeout: ms }),
+    /** Waits until the page says that it is live, or not live where it follows nothing. */
+    untilLive: (ms = 10_000) => page.waitForSelector(liveOrStill, { timeout: ms }),
     /** The containers that the page shows, by name. */
     rows: async (): Promise<Row[]> => (await page.evaluate<Row[]>(rowsScript)).sort(byName),
     /** The same in the order of the page, names only. */
@@ -334,6 +334,9 @@ export async function openTab(browser: Browser, url: string, options: TabOptions
   if (live) await tab.untilLive();
   return tab;
 }
+
+const still = 'body:has(#live[data-follows=engine]):not(:has(.logs-full))';
+const liveOrStill = `#live-status[data-status=live], ${still} #live-status[data-status=offline]`;
 
 const changesScript = `(() => {
   const seen = new Map();
