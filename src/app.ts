@@ -47,6 +47,7 @@ const problemResponse = {
   content: { 'application/problem+json': { schema: ProblemSchema } },
 };
 const firstLookMs = 2_000;
+const drainMs = 3_000;
 const bodyLimit = 64 * 1024;
 const maxParamLength = 16 * 1024;
 
@@ -62,7 +63,7 @@ export async function buildApp(config: Config): Promise<App> {
     bodyLimit,
     routerOptions: { maxParamLength, ignoreTrailingSlash: true },
     genReqId: () => randomUUID().slice(0, 13),
-    forceCloseConnections: true,
+    forceCloseConnections: 'idle',
     frameworkErrors: sendBare,
   }).withTypeProvider<TypeBoxTypeProvider>();
   const eta = createEta();
@@ -114,6 +115,11 @@ async function openServices(app: App, config: Config) {
     void stats.start();
     // So that the first page already shows what there is; an engine that is away or silent holds nobody up for long.
     await Promise.race([inventory.ready, setTimeout(firstLookMs, undefined, { ref: false })]);
+  });
+  // Requests under way are answered first; what goes on without end is cut, so that the whole takes less than 5 s.
+  app.addHook('preClose', () => {
+    globalThis.setTimeout(() => app.server.closeAllConnections(), drainMs).unref();
+    logs.close();
   });
   app.addHook('onClose', async () => {
     logs.close();

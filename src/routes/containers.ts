@@ -221,9 +221,7 @@ function untilEnded(inventory: Inventory, id: string): Promise<void> {
 }
 
 function listed(deps: Deps, query: Parameters<typeof containerListModel>[1]): Container[] {
-  return selectContainers(deps.inventory.containers(), query, deps.rowFigures).groups.flatMap(
-    (group) => group.containers,
-  );
+  return selectContainers(deps.inventory.containers(), query, deps.rowFigures).containers;
 }
 
 const toChoices = (body: { force?: boolean | string; volumes?: boolean | string } | null): RemoveChoices => ({

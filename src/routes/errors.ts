@@ -36,7 +36,8 @@ function describeField(fault: Validation, context = 'request'): string {
   const missing = (fault.params as { missingProperty?: string }).missingProperty;
   const field = missing ?? (fault.instancePath.replace(/^\//, '').replaceAll('/', '.') || context);
   const { allowedValues } = fault.params as { allowedValues?: unknown[] };
-  if (allowedValues) return `${field}: must be one of ${allowedValues.filter((value) => value !== '').join(', ')}.`;
+  if (allowedValues)
+    return `${field}: must be one of ${[...new Set(allowedValues.map(String))].filter(Boolean).join(', ')}.`;
   return `${field}: ${fault.message ?? 'is not allowed'}.`;
 }
 

@@ -16,7 +16,7 @@ export type ContainerEvent = {
 /** Podman's words for what Docker calls otherwise. */
 const synonyms: Record<string, string> = { remove: 'destroy', died: 'die', stopped: 'stop', health: 'health_status' };
 
-/** The actions that change what a list shows. All others (`exec_*`, `top`, `attach`, `kill`, …) cause nothing. */
+/** The actions that change what is shown. All others (`exec_*`, `top`, `attach`, …) cause nothing. */
 const changing = new Set([
   'create',
   'start',
@@ -24,6 +24,7 @@ const changing = new Set([
   'stop',
   'die',
   'oom',
+  'kill',
   'pause',
   'unpause',
   'rename',
@@ -34,7 +35,7 @@ const changing = new Set([
   'cleanup',
 ]);
 
-/** Reads a container's event; null for those that change nothing. A `kill` alone changes nothing: its `die` does. */
+/** Reads a container's event; null for those that change nothing. */
 export function toContainerEvent(event: EngineEvent): ContainerEvent | null {
   const id = event.Actor?.ID;
   const [word = '', ...rest] = (event.Action ?? '').split(':');
@@ -66,15 +67,25 @@ const expectations: Record<string, Expectation> = {
 /** What the next list has to show so that it can be newer than this event; undefined where any will do. */
 export const expectationOf = (event: ContainerEvent): Expectation | undefined => expectations[event.action];
 
+// SIGINT, SIGQUIT, SIGKILL and SIGTERM; others, such as SIGHUP, don't ask it to end.
+const endingSignals = new Set(['2', '3', '9', '15']);
+
+/** Whether an event changes nothing that a list tells: a kill does not, the death that follows it does. */
+export const isListed = (event: ContainerEvent): boolean => event.action !== 'kill';
+
 /** The container as it is right after an event, before any list confirms it. */
 export function applyEvent(container: Container, event: ContainerEvent): Container {
   switch (event.action) {
     case 'start':
-      return { ...toState(container, 'running', event.at, 'Up'), exitCode: null, oomKilled: false };
+      return { ...toState(container, 'running', event.at, 'Up'), exitCode: null, oomKilled: false, isStopAsked: false };
     case 'die':
       return died(container, event);
     case 'oom':
       return { ...container, oomKilled: true };
+    case 'kill':
+      return endingSignals.has(event.attributes.signal ?? '') ? { ...container, isStopAsked: true } : container;
+    case 'stop':
+      return { ...container, isStopAsked: true };
     case 'pause':
       return { ...container, state: 'paused', words: { ...container.words, state: 'paused' } };
     case 'unpause':

@@ -24,16 +24,16 @@ export const containerSorts = ['name', 'state', 'created', 'cpu', 'memory'] as c
 
 const stoppedStates = new Set(['created', 'exited', 'dead']);
 
-/** Whether something is wrong with it: unhealthy, restarting, dead, out of memory, or ended with a code other than 0. */
+/**
+ * Whether something is wrong with it: unhealthy, restarting, dead, out of memory, or ended by itself with a code other
+ * than 0. One that somebody stopped is no trouble, nor is 143: ended by SIGTERM, as a stop asks for.
+ */
 export function isInTrouble(container: Container): boolean {
   const { state, health, exitCode, oomKilled } = container;
   if (health === 'unhealthy' || state === 'restarting' || state === 'dead') return true;
   if (oomKilled && state !== 'running') return true;
-  return state === 'exited' && exitCode !== null && exitCode !== 0 && !isStopCode(exitCode);
+  return state === 'exited' && exitCode !== null && exitCode !== 0 && exitCode !== 143 && !container.isStopAsked;
 }
-
-/** Ended by SIGTERM, as a stop asks for: no trouble. */
-const isStopCode = (code: number) => code === 143;
 
 function hasState(container: Container, filter: string): boolean {
   if (filter === '') return true;
@@ -59,8 +59,17 @@ export function selectContainers(all: readonly Container[], query: ListQuery, fi
   const inProject = query.project === '' ? all : all.filter((container) => container.project === query.project);
   const found = inProject.filter((container) => isFound(container, query.q));
   const shown = found.filter((container) => hasState(container, query.state));
-  const groups = toGroups(shown, all, sorter(query.sort, figures));
-  return { groups, counts: countStates(found), shown: shown.length, projects: projectsOf(all) };
+  const compare = sorter(query.sort, figures);
+  const groups = toGroups(shown, all, compare, toGroupOrder(query.sort, compare));
+  // Without an order of its own, a flat list is that of the groups.
+  const containers = query.sort === '' ? groups.flatMap((group) => group.containers) : [...shown].sort(compare);
+  return {
+    groups,
+    containers,
+    counts: countStates(found),
+    shown: shown.length,
+    projects: projectsOf(all),
+  };
 }
 
 function countStates(containers: readonly Container[]): StateCounts {
@@ -83,8 +92,15 @@ function projectsOf(containers: readonly Container[]): { name: string; title: st
 
 type Compare = (a: Container, b: Container) => number;
 
-/** Groups by project, titles in order, the standalone ones last; `total` and `running` count the whole project. */
-function toGroups(shown: readonly Container[], all: readonly Container[], compare: Compare): ContainerGroup[] {
+type GroupOrder = (a: ContainerGroup, b: ContainerGroup) => number;
+
+/** Groups by project; `total` and `running` count the whole project. */
+function toGroups(
+  shown: readonly Container[],
+  all: readonly Container[],
+  compare: Compare,
+  order: GroupOrder,
+): ContainerGroup[] {
   const groups = Map.groupBy(shown, (container) => container.project);
   return [...groups]
     .map(([project, containers]) => {
@@ -93,12 +109,22 @@ function toGroups(shown: readonly Container[], all: readonly Container[], compar
       const title = containers[0]?.projectTitle ?? '';
       return { project, title, running, total: members.length, containers: containers.sort(compare) };
     })
-    .sort(
-      (a, b) =>
-        Number(a.project === null) - Number(b.project === null) ||
-        byText(a.title, b.title) ||
-        byText(a.project ?? '', b.project ?? ''),
-    );
+    .sort(order);
+}
+
+const byTitle: GroupOrder = (a, b) =>
+  Number(a.project === null) - Number(b.project === null) ||
+  byText(a.title, b.title) ||
+  byText(a.project ?? '', b.project ?? '');
+
+/** By name, groups stand in the order of their titles, the standalone ones last; else by the first of their containers. */
+function toGroupOrder(sort: string, compare: Compare): GroupOrder {
+  if (sort === '' || sort === 'name') return byTitle;
+  if (sort === '-name') return (a, b) => -byTitle(a, b);
+  return (a, b) => {
+    const [first, second] = [a.containers[0], b.containers[0]];
+    return (first && second && compare(first, second)) || byTitle(a, b);
+  };
 }
 
 const collator = new Intl.Collator('en', { numeric: true, sensitivity: 'base' });

@@ -21,6 +21,8 @@ export type Container = {
   exitCode: number | null;
   /** Whether the kernel was seen to end it for want of memory since it was last started. */
   oomKilled: boolean;
+  /** Whether somebody was seen to stop or kill it since it was last started. */
+  isStopAsked: boolean;
   /** ms since 1970. */
   createdAt: number;
   ports: Port[];
@@ -54,6 +56,7 @@ export function toContainer(item: EngineContainer, now: number): Container {
     health: words.health,
     exitCode: words.exitCode,
     oomKilled: false,
+    isStopAsked: false,
     createdAt: toMs(item.Created ?? 0),
     ports,
     portsText: toPortsText(ports),

@@ -15,6 +15,12 @@ type Rule = {
  */
 const rules: readonly Rule[] = [
   {
+    path: /^\/images\//,
+    words: /invalid reference format|must be lowercase/i,
+    code: 'invalid',
+    detail: (message) => `id: must be an image id or reference such as "nginx:1.27": ${message}`,
+  },
+  {
     status: [409, 500],
     path: /^\/images\//,
     words: /multiple repositories|image used by multiple names|more than one tag/i,

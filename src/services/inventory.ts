@@ -5,6 +5,7 @@ import {
   type ContainerEvent,
   type Expectation,
   expectationOf,
+  isListed,
   toContainerEvent,
 } from './container-events.ts';
 import { type Container, toContainer } from './containers.ts';
@@ -207,7 +208,7 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
     if (!read) return;
     if (read.action === 'destroy') return remove(read.id);
     apply(read);
-    touch(read.id);
+    if (isListed(read)) touch(read.id);
   }
 
   function touch(id: string) {
@@ -289,8 +290,8 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
     const doubt = doubts.get(listed.id);
     if (doubt && before && now < doubt.until && !doubt.isNewer(listed.state)) {
       containerRefresher.add(listed.id);
-      const { state, words, health, exitCode, oomKilled, ports, portsText } = before;
-      return { ...listed, state, words, health, exitCode, oomKilled, ports, portsText };
+      const { state, words, health, exitCode, oomKilled, isStopAsked, ports, portsText } = before;
+      return { ...listed, state, words, health, exitCode, oomKilled, isStopAsked, ports, portsText };
     }
     doubts.delete(listed.id);
     const isSameRun = before?.state === listed.state && before.exitCode === listed.exitCode;
@@ -300,7 +301,8 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
     // A list that was read between the kill and the death still says running; only a new run clears it.
     const isNewRun = listed.state === 'running' && before?.state !== 'running';
     const oomKilled = before?.oomKilled === true && !isNewRun;
-    return { ...listed, words: { ...words, text, slack: words.exact ? 0 : words.slack }, oomKilled };
+    const isStopAsked = before?.isStopAsked === true && !isNewRun;
+    return { ...listed, words: { ...words, text, slack: words.exact ? 0 : words.slack }, oomKilled, isStopAsked };
   }
 
   function forgetTouched(upTo: number) {

@@ -649,3 +649,24 @@ t.test("a listener's fault is its own", async (t) => {
   engine.addContainer({ name: 'web', state: 'running' });
   await until(() => named('web')?.state === 'running', 'the inventory goes on');
 });
+
+t.test('a container that somebody stopped is told from one that failed', async (t) => {
+  const { engine, named, lists } = await follow(t, {
+    prepare: (engine) => {
+      engine.addContainer({ name: 'stopped', state: 'running' });
+      engine.addContainer({ name: 'failed', state: 'running' });
+    },
+  });
+  const before = lists().length;
+  engine.emit({ type: 'container', action: 'kill', id: engine.container('stopped').id, attributes: { signal: '1' } });
+  engine.emit({ type: 'container', action: 'kill', id: engine.container('stopped').id, attributes: { signal: '9' } });
+  await until(() => named('stopped')?.isStopAsked === true, 'a kill says that it was asked to end');
+  t.equal(lists().length, before, 'and asks the engine nothing');
+  engine.die('stopped', 137);
+  engine.die('failed', 137);
+  await until(() => named('failed')?.state === 'exited' && named('stopped')?.state === 'exited', 'both end');
+  t.equal(named('failed')?.isStopAsked, false);
+  t.equal(named('stopped')?.isStopAsked, true);
+  engine.start('stopped');
+  await until(() => named('stopped')?.isStopAsked === false, 'a new run knows nothing of it');
+});

@@ -7,7 +7,7 @@ export type StateModel = { glyph: string; symbol: string; word: string; code: st
 const known = new Set(['running', 'paused', 'restarting', 'created', 'exited', 'dead', 'removing']);
 const symbolOf: Record<string, string> = { dead: 'failed', removing: 'exited' };
 
-type Stated = Pick<Container, 'state' | 'health' | 'exitCode' | 'oomKilled' | 'words'>;
+type Stated = Pick<Container, 'state' | 'health' | 'exitCode' | 'oomKilled' | 'words'> & { isStopAsked?: boolean };
 
 /** What is shown of a container's state: worse things than Docker's own word come first. */
 export function toStateModel(container: Stated, now: number): StateModel {
@@ -19,7 +19,11 @@ export function toStateModel(container: Stated, now: number): StateModel {
   };
 }
 
-function lookOf({ state, health, exitCode, oomKilled }: Stated): { glyph: string; word: string; code: string } {
+function lookOf({ state, health, exitCode, oomKilled, isStopAsked }: Stated): {
+  glyph: string;
+  word: string;
+  code: string;
+} {
   const code = exitCode === null ? '' : String(exitCode);
   switch (state) {
     case 'running':
@@ -28,7 +32,7 @@ function lookOf({ state, health, exitCode, oomKilled }: Stated): { glyph: string
       return { glyph: 'running', word: health ?? 'running', code: '' };
     case 'exited':
       if (oomKilled) return { glyph: 'oom', word: 'OOM-killed', code };
-      return { glyph: isFailure(exitCode) ? 'failed' : 'exited', word: 'exited', code };
+      return { glyph: isFailure(exitCode) && !isStopAsked ? 'failed' : 'exited', word: 'exited', code };
     case 'restarting':
       return { glyph: 'restarting', word: 'restarting', code };
     default:
