@@ -314,29 +314,38 @@ for (const version of engineVersionsToTest()) {
       await until('figures of both', async () => (await readMemory()) > 40 * 2 ** 20 && (await readCpu()) > 0, 20_000);
       await delay(2 * statsSeconds * 1_000);
 
-      let isOver = false;
-      const ours = { cpu: new Set<number>(), memory: new Set<number>() };
-      const reading = (async () => {
-        for (; !isOver; await delay(200)) {
-          ours.cpu.add(await readCpu());
-          ours.memory.add(await readMemory());
+      // What else the machine does moves both, and not at the same moment: a wrong sum is wrong in every window.
+      let compared = await compare();
+      for (let n = 0; n < 2 && compared.cpuPoints >= 2; n++) compared = await compare();
+      const { samples, cpuPoints, memoryPercent } = compared;
+      t.ok(samples >= 3, `${samples} samples`);
+      t.ok(cpuPoints < 2, `CPU ${cpuPoints.toFixed(2)} points apart`);
+      t.ok(memoryPercent < 1, `memory ${memoryPercent.toFixed(2)} % apart`);
+
+      async function compare() {
+        let isOver = false;
+        const ours = { cpu: new Set<number>(), memory: new Set<number>() };
+        const reading = (async () => {
+          for (; !isOver; await delay(200)) {
+            ours.cpu.add(await readCpu());
+            ours.memory.add(await readMemory());
+          }
+        })();
+        const theirs = { cpu: [] as number[], memory: [] as number[] };
+        for (let n = 0; n < 5; n++) {
+          const text = await docker('stats', '--no-stream', '--format', '{{.CPUPerc}} {{.MemUsage}}', busy, full);
+          const [busyLine = '', fullLine = ''] = text.split('\n');
+          theirs.cpu.push(toNumber(busyLine));
+          theirs.memory.push(toNumber(fullLine.split(' ')[1] ?? ''));
         }
-      })();
-      const theirs = { cpu: [] as number[], memory: [] as number[] };
-      for (let n = 0; n < 5; n++) {
-        const text = await docker('stats', '--no-stream', '--format', '{{.CPUPerc}} {{.MemUsage}}', busy, full);
-        const [busyLine = '', fullLine = ''] = text.split('\n');
-        theirs.cpu.push(toNumber(busyLine));
-        theirs.memory.push(toNumber(fullLine.split(' ')[1] ?? ''));
+        isOver = true;
+        await reading;
+        return {
+          samples: ours.cpu.size,
+          cpuPoints: Math.abs(mean([...ours.cpu]) - mean(theirs.cpu)),
+          memoryPercent: Math.abs(mean([...ours.memory]) / mean(theirs.memory) - 1) * 100,
+        };
       }
-      isOver = true;
-      await reading;
-      t.ok(ours.cpu.size >= 3, `${ours.cpu.size} samples`);
-      const [cpu, theirCpu] = [mean([...ours.cpu]), mean(theirs.cpu)];
-      t.ok(Math.abs(cpu - theirCpu) < 2, `CPU ${cpu.toFixed(2)} % against ${theirCpu.toFixed(2)} %`);
-      const [memory, theirMemory] = [mean([...ours.memory]), mean(theirs.memory)];
-      const percent = Math.abs(memory / theirMemory - 1) * 100;
-      t.ok(percent < 1, `memory ${memory} against ${theirMemory}, ${percent.toFixed(2)} % apart`);
       t.equal(await tab.page.locator(`#memory-${full} meter`).getAttribute('max'), String(200 * 2 ** 20), 'its limit');
       await docker('kill', full);
       await tab.sees(`#container-${full}[data-state=exited]`);
