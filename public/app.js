@@ -50,6 +50,7 @@
   const nearBottom = 24;
   let isFollowing = true;
   let isPaused = false;
+  let wasAway = false;
 
   const logList = () => find('#log-lines');
 
@@ -86,7 +87,7 @@
     if (isScrolling) return;
     isScrolling = true;
     requestAnimationFrame(() => {
-      list.scrollTop = list.scrollHeight;
+      if (isFollowing) list.scrollTop = list.scrollHeight;
       requestAnimationFrame(() => {
         isScrolling = false;
         if (isFollowing) list.scrollTop = list.scrollHeight;
@@ -96,6 +97,7 @@
 
   function setFollowing(value) {
     isFollowing = value;
+    wasAway = false;
     find('[data-log=follow]')?.setAttribute('aria-pressed', String(value));
     if (value) find('[data-log=bottom]')?.setAttribute('hidden', '');
   }
@@ -127,7 +129,10 @@
       if (target.id !== 'log-lines') return;
       const isAtEnd = target.scrollTop + target.clientHeight >= target.scrollHeight - nearBottom;
       // While new lines come in, the list is away from its end for a moment without anybody having scrolled.
-      if (isAtEnd !== isFollowing && (isAtEnd || !isScrolling)) setFollowing(isAtEnd);
+      if (!isAtEnd && !isScrolling && isFollowing) setFollowing(false);
+      // Only who was away from the end and comes back wants to follow again; a switch that was just put off stays off.
+      if (isAtEnd && wasAway && !isFollowing) setFollowing(true);
+      else wasAway = !isAtEnd && !isFollowing;
     },
     true,
   );
