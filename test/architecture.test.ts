@@ -95,7 +95,7 @@ t.test('views know the services by types and pure helpers alone', async (t) => {
 
 t.test('packages that have one door have no other', async (t) => {
   const doors: Record<string, string[]> = {
-    dockerode: ['services/docker.ts'],
+    dockerode: ['services/docker-connection.ts'],
     'better-sqlite3': ['services/database.ts'],
     eta: ['render.ts'],
     'close-with-grace': ['server.ts'],

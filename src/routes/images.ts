@@ -5,7 +5,7 @@ import { Problem } from '../errors.ts';
 import { morph, remove } from '../feeds/frames.ts';
 import { imagesModel } from '../feeds/images.ts';
 import { toMs } from '../services/containers.ts';
-import { checkImageRef } from '../services/docker.ts';
+import { checkImageRef } from '../services/docker-gate.ts';
 import type { EngineHistoryItem } from '../services/docker-types.ts';
 import { selectImages, type UsedImage } from '../services/image-list.ts';
 import { type ImageName, nameOf } from '../services/image-refs.ts';

@@ -10,7 +10,7 @@ import { openImage } from '../feeds/image.ts';
 import { openImageList } from '../feeds/images.ts';
 import { createBatchRenderer, openEndedLog, openLog } from '../feeds/logs.ts';
 import { openStats } from '../feeds/stats.ts';
-import { checkContainerRef } from '../services/docker.ts';
+import { checkContainerRef } from '../services/docker-gate.ts';
 import type { Connection, Live, Subscription } from '../services/live.ts';
 import { cursorBefore, parseLogTime } from '../services/log-cursor.ts';
 import type { ViewContext } from '../views/models/context.ts';

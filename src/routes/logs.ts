@@ -4,7 +4,7 @@ import type { Static } from 'typebox';
 import type { App, Deps } from '../deps.ts';
 import { isProblem } from '../errors.ts';
 import type { Container } from '../services/containers.ts';
-import { checkContainerRef } from '../services/docker.ts';
+import { checkContainerRef } from '../services/docker-gate.ts';
 import type { LogLine, LogPage, LogQuery } from '../services/logs.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { type LogViewerModel, logViewerModel } from '../views/models/logs.ts';

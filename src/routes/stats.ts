@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { App, Deps } from '../deps.ts';
-import { checkContainerRef } from '../services/docker.ts';
+import { checkContainerRef } from '../services/docker-gate.ts';
 import type { StatsRange } from '../services/stats-store.ts';
 import { chartsModel } from '../views/models/charts.ts';
 import { headModel } from '../views/models/container.ts';

@@ -1,6 +1,6 @@
 import { type ErrorCode, Problem } from '../errors.ts';
 
-type Call = { method: string; path: string; subject?: string };
+type Call = { method: string; path: string; subject?: string | undefined };
 type Rule = {
   status?: readonly number[];
   path?: RegExp;

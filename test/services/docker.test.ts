@@ -3,7 +3,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { isProblem, type Problem } from '../../src/errors.ts';
-import { checkContainerRef, checkImageRef, createDocker, type EngineTimeouts } from '../../src/services/docker.ts';
+import { createDocker, type EngineTimeouts } from '../../src/services/docker.ts';
+import { checkContainerRef, checkImageRef } from '../../src/services/docker-gate.ts';
 import { createSimulatedEngine, type SimulatedEngineOptions } from '../simulated/engine.ts';
 import { until } from '../support/app.ts';
 

@@ -1,0 +1,235 @@
+import { readFileSync } from 'node:fs';
+import { type ClientRequest, Agent as HttpAgent, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import Docker from 'dockerode';
+import { isProblem, Problem } from '../errors.ts';
+import { connectionProblem, engineProblem } from './docker-errors.ts';
+import { checkCall, type GateCall } from './docker-gate.ts';
+import { isRecord } from './readers.ts';
+
+/** Where the engine listens, as read from `DOCKER_HOST` and its TLS settings. */
+export type EngineAddress =
+  | { kind: 'unix'; path: string; text: string }
+  | { kind: 'tcp'; host: string; port: number; tls: { certPath: string | undefined } | undefined; text: string };
+
+/** How long a call may take at most, in ms; the whole answer counts. */
+export type EngineTimeouts = { ping: number; list: number; action: number };
+
+/** A call's method and path, its subject for error sentences, and its bounds. */
+export type Call = GateCall & {
+  query?: Record<string, string> | undefined;
+  /** Sent as JSON. */
+  body?: object | undefined;
+  headers?: Record<string, string> | undefined;
+  subject?: string | undefined;
+  /** ms; for a whole answer it is all, for a stream it ends with the answer's head. */
+  timeout: number;
+  signal?: AbortSignal | undefined;
+};
+
+/** Which of the connections a call takes: what hangs in one can't hold up the others. */
+export type Line = keyof typeof lines;
+
+const lines = {
+  calls: { keepAlive: true, maxSockets: 16 },
+  lists: { keepAlive: true, maxSockets: 4 },
+  actions: { keepAlive: true, maxSockets: 16 },
+  streams: { keepAlive: false, maxSockets: 512 },
+  events: { keepAlive: false, maxSockets: 2 },
+  pings: { keepAlive: false, maxSockets: 2 },
+};
+
+const maxAnswerBytes = 64 * 1024 * 1024;
+
+// The modem calls back only for statuses it knows; knowing them all leaves the reading of errors to this file.
+const everyStatus: Record<number, boolean> = Object.fromEntries(
+  Array.from({ length: 500 }, (_, index) => [index + 100, true]),
+);
+
+/** The connections to one engine. */
+export type DockerConnection = ReturnType<typeof createDockerConnection>;
+
+/**
+ * Creates the connections to the engine at an address; nothing is connected until the first call. Every call passes the
+ * gate, and throws a Problem (`engine_unreachable`, `engine_timeout`, `engine_error`, `not_found`, `conflict`, …) or the
+ * abort reason of its own signal.
+ */
+export function createDockerConnection(address: EngineAddress) {
+  const clients = Object.fromEntries(
+    Object.entries(lines).map(([line, bounds]) => [line, createClient(address, bounds)]),
+  ) as Record<Line, Client>;
+
+  /** One bounded call, its whole answer read as JSON; undefined for an empty one. */
+  async function request<T>(call: Call, line: Line = 'calls'): Promise<T> {
+    const deadline = AbortSignal.timeout(call.timeout);
+    const signal = call.signal ? AbortSignal.any([call.signal, deadline]) : deadline;
+    try {
+      const answer = await dial(clients[line], call, signal);
+      const body = await readBody(answer, signal);
+      return toJson<T>(call, answer.statusCode ?? 0, body);
+    } catch (error) {
+      if (deadline.aborted && !call.signal?.aborted) throw timeoutProblem(address, call);
+      throw toProblem(address, error);
+    }
+  }
+
+  /** An answer without end; bounded until its headers arrive, then by the caller's signal alone. */
+  async function stream(call: Call & { signal: AbortSignal }, line: Line = 'streams'): Promise<IncomingMessage> {
+    const opening = new AbortController();
+    const timer = setTimeout(() => opening.abort(timeoutProblem(address, call)), call.timeout);
+    const signal = AbortSignal.any([call.signal, opening.signal]);
+    try {
+      const answer = await dial(clients[line], call, signal);
+      if ((answer.statusCode ?? 0) >= 300) toJson(call, answer.statusCode ?? 0, await readBody(answer, signal));
+      return answer;
+    } catch (error) {
+      throw toProblem(address, opening.signal.aborted ? opening.signal.reason : error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  return {
+    request,
+    stream,
+
+    /** Closes every connection. */
+    close: () => {
+      for (const client of Object.values(clients)) client.agent.destroy();
+    },
+  };
+}
+
+// Said out loud, though undefined: the client would else read DOCKER_HOST, DOCKER_CLIENT_TIMEOUT and DOCKER_PATH_PREFIX
+// from the environment again and let them win.
+const fromHere = { timeout: undefined, pathPrefix: '/', ca: undefined, cert: undefined, key: undefined };
+
+type Client = { modem: Docker['modem']; agent: HttpAgent };
+
+function createClient(address: EngineAddress, bounds: { keepAlive: boolean; maxSockets: number }): Client {
+  if (address.kind === 'unix') {
+    const agent = stayHere(quiet(new HttpAgent(bounds)));
+    const options = { ...fromHere, socketPath: address.path, host: undefined, agent };
+    return { modem: new Docker(options).modem, agent };
+  }
+  const agent = stayHere(quiet(address.tls ? new HttpsAgent(bounds) : new HttpAgent(bounds)));
+  const protocol = address.tls ? 'https' : 'http';
+  const files = address.tls?.certPath ? readCertificates(address.tls.certPath) : {};
+  const options = { ...fromHere, host: address.host, port: address.port, protocol, agent, ...files } as const;
+  return { modem: new Docker(options).modem, agent };
+}
+
+/**
+ * Keeps the agent short when it is printed: the client library prints every request's options in full, sockets and all,
+ * for a debug log that nobody switched on, which took most of the processor.
+ */
+function quiet<T extends HttpAgent>(agent: T): T {
+  return Object.assign(agent, { [inspect.custom]: () => 'Agent' });
+}
+
+/**
+ * Takes redirects out of answers before the client library can follow them: an engine sends none, what else may answer
+ * at its address could lead anywhere, and where that fails the library lets the whole process end.
+ */
+function stayHere<T extends HttpAgent>(agent: T): T {
+  type AddRequest = (request: ClientRequest, ...rest: unknown[]) => void;
+  const { addRequest } = agent as T & { addRequest: AddRequest };
+  const add: AddRequest = (request, ...rest) => {
+    request.prependListener('response', (answer) => {
+      delete answer.headers.location;
+    });
+    addRequest.call(agent, request, ...rest);
+  };
+  return Object.assign(agent, { addRequest: add });
+}
+
+function readCertificates(folder: string) {
+  const read = (name: string) => readFileSync(join(folder, name));
+  return { ca: read('ca.pem'), cert: read('cert.pem'), key: read('key.pem') };
+}
+
+function dial(client: Client, call: Call, signal: AbortSignal): Promise<IncomingMessage> {
+  checkCall(call);
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    // A call that still waits for a free connection does not notice its abort by itself.
+    const release = () => reject(signal.reason);
+    signal.addEventListener('abort', release, { once: true });
+    client.modem.dial(
+      {
+        method: call.method,
+        path: call.query ? `${call.path}?${new URLSearchParams(call.query)}&` : call.path,
+        options: call.body ? { _query: {}, _body: call.body } : {},
+        ...(call.headers && { headers: call.headers }),
+        isStream: true,
+        statusCodes: everyStatus,
+        abortSignal: signal,
+      },
+      (error, answer) => {
+        signal.removeEventListener('abort', release);
+        if (error) return reject(error);
+        resolve(answer as IncomingMessage);
+      },
+    );
+  });
+}
+
+/** Reads a whole answer; one that is cut off or too large is an error, never half an answer. */
+async function readBody(answer: IncomingMessage, signal: AbortSignal): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const abort = () => answer.destroy(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > maxAnswerBytes) throw new Problem('engine_error', 'The answer of the engine is larger than 64 MiB.');
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks).toString();
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+function toJson<T>(call: Call, status: number, body: string): T {
+  const json = parse(body);
+  const podmanFault = isRecord(json) && typeof json.response === 'number' && json.response >= 400 ? json.response : 0;
+  const isFault = status >= 300 && status !== 304;
+  const fault = isFault ? status : podmanFault;
+  if (fault) throw engineProblem(fault, messageOf(json, body), call);
+  if (json === undefined && body.trim() !== '' && call.path !== '/_ping') {
+    throw new Problem('engine_error', 'The engine answered with something that is not JSON.');
+  }
+  return json as T;
+}
+
+function messageOf(json: unknown, body: string): string {
+  const message = isRecord(json) ? (json.message ?? json.error) : undefined;
+  return (typeof message === 'string' ? message : body).trim().slice(0, 2_000);
+}
+
+function parse(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+}
+
+function timeoutProblem(address: EngineAddress, call: Call): Problem {
+  const seconds = call.timeout / 1000;
+  return new Problem(
+    'engine_timeout',
+    `The Docker daemon at ${address.text} did not answer ${call.method} ${call.path.replace(/[0-9a-f]{64}/, (id) => id.slice(0, 12))} within ${seconds} s.`,
+  );
+}
+
+function toProblem(address: EngineAddress, error: unknown): unknown {
+  if (isProblem(error)) return error;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (code === 'ABORT_ERR' || (error instanceof Error && error.name === 'AbortError')) return error;
+  return connectionProblem(address.text, code, error instanceof Error ? error.message : String(error));
+}
