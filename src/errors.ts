@@ -16,8 +16,11 @@ export const statusOf = {
   rate_limited: 429,
   internal: 500,
   engine_error: 502,
+  registry_denied: 502,
+  registry_unreachable: 502,
   engine_unreachable: 503,
   engine_timeout: 504,
+  no_space: 507,
 } as const;
 
 /** The machine-readable name of a failure; stays the same between versions. */

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import SQLite from 'better-sqlite3';
-import { Kysely, SqliteAdapter, SqliteDialect, sql } from 'kysely';
+import { type Generated, Kysely, SqliteAdapter, SqliteDialect, sql } from 'kysely';
 import { FileMigrationProvider, Migrator } from 'kysely/migration';
 
 /** One container whose figures are kept; its small id keeps the samples small. */
@@ -23,8 +23,44 @@ export type SamplesTable = {
   pids: number;
 };
 
+/** A piece of long work, see operation-types.ts; `steps` and `details` are JSON. */
+export type OperationsTable = {
+  id: Generated<number>;
+  kind: string;
+  target: string;
+  actor: string;
+  state: string;
+  progress: number | null;
+  message: string;
+  error: string | null;
+  error_code: string | null;
+  steps: string;
+  details: string;
+  seen: number;
+  queued_at: number;
+  started_at: number | null;
+  finished_at: number | null;
+};
+
+/** A rebuild under way; `plan` is JSON. */
+export type RebuildsTable = { operation: number; phase: string; plan: string };
+
+/** What a registry had under a reference when it was last asked. */
+export type RegistryDigestsTable = {
+  reference: string;
+  digest: string | null;
+  error: string | null;
+  checked_at: number;
+};
+
 /** All tables, as the newest migration leaves them. */
-export type Schema = { series: SeriesTable; samples: SamplesTable };
+export type Schema = {
+  series: SeriesTable;
+  samples: SamplesTable;
+  operations: OperationsTable;
+  rebuilds: RebuildsTable;
+  registry_digests: RegistryDigestsTable;
+};
 
 /** The open database: queries, a check that it answers, and its end. */
 export type Database = Awaited<ReturnType<typeof openDatabase>>;
@@ -59,6 +95,20 @@ export async function openDatabase(dataDir: string, migrations: string = migrati
   return {
     /** The query builder. Calls block the event loop: bound every read and write. */
     db,
+
+    /**
+     * Runs writes that have to be on the disk before this resolves, also should the machine lose its power: usual writes
+     * survive the end of this process only.
+     */
+    durably: (write: (db: Kysely<Schema>) => Promise<unknown>) =>
+      db.connection().execute(async (connection) => {
+        await sql`pragma synchronous = full`.execute(connection);
+        try {
+          await write(connection);
+        } finally {
+          await sql`pragma synchronous = normal`.execute(connection);
+        }
+      }),
 
     /** The file, for messages. */
     path,

@@ -14,8 +14,18 @@ export type EngineAddress =
   | { kind: 'unix'; path: string; text: string }
   | { kind: 'tcp'; host: string; port: number; tls: { certPath: string | undefined } | undefined; text: string };
 
-/** How long a call may take at most, in ms; the whole answer counts. */
-export type EngineTimeouts = { ping: number; list: number; action: number };
+/**
+ * How long a call may take at most, in ms; the whole answer counts. Of a pull it is the time until its first word and
+ * between two of them.
+ */
+export type EngineTimeouts = {
+  ping: number;
+  list: number;
+  action: number;
+  registry: number;
+  pull: number;
+  prune: number;
+};
 
 /** A call's method and path, its subject for error sentences, and its bounds. */
 export type Call = GateCall & {

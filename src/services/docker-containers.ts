@@ -1,7 +1,10 @@
-import { toList, toRecord } from './docker-answers.ts';
+import { type CreateRules, checkCreate } from './create-gate.ts';
+import { toDocument, toList, toRecord } from './docker-answers.ts';
 import type { DockerConnection, EngineTimeouts } from './docker-connection.ts';
-import { checkContainerRef } from './docker-gate.ts';
+import { checkContainerRef, checkNetworkRef } from './docker-gate.ts';
 import * as shapes from './docker-shapes.ts';
+import type { Document } from './own-settings.ts';
+import type { Recreation } from './recreation.ts';
 
 /** What can be done to a container by a button. */
 export const containerActions = ['start', 'stop', 'restart', 'pause', 'unpause', 'kill', 'remove'] as const;
@@ -50,12 +53,17 @@ export function containerCalls({ request, stream }: DockerConnection, timeouts: 
       ),
 
     /**
-     * Does one thing to one container and waits until it is done, 60 s at most; errors call it by `name`.
-     * Already started or already stopped (304) counts as done.
+     * Does one thing to one container and waits until it is done, 60 s at most and `graceMs` more; errors call it by
+     * `name`. Already started or already stopped (304) counts as done.
      */
-    actOnContainer: async (ref: string, action: ContainerAction, name = ref, choices: RemoveChoices = {}) => {
+    actOnContainer: async (
+      ref: string,
+      action: ContainerAction,
+      name = ref,
+      { graceMs = 0, ...choices }: RemoveChoices & { graceMs?: number } = {},
+    ) => {
       const path = `/containers/${containerSegment(ref)}`;
-      const common = { timeout: timeouts.action, subject: `Container ${name}` };
+      const common = { timeout: timeouts.action + graceMs, subject: `Container ${name}` };
       if (action !== 'remove')
         return request<void>({ ...common, method: 'POST', path: `${path}/${action}` }, 'actions');
       const query = { force: String(choices.force ?? false), v: String(choices.volumes ?? false) };
@@ -76,6 +84,79 @@ export function containerCalls({ request, stream }: DockerConnection, timeouts: 
           subject: `Container ${id}`,
           signal,
         }),
+      ),
+
+    /** Everything the engine knows of one container, with all that is not known here; errors call it by `name`. */
+    containerDocument: async (ref: string, name = ref, signal?: AbortSignal) =>
+      toDocument(
+        await request<unknown>({
+          ...list,
+          path: `/containers/${containerSegment(ref)}/json`,
+          subject: `Container ${name}`,
+          signal,
+        }),
+      ),
+
+    /**
+     * Creates a container in the place of another one, and gives its full id.
+     * @throws Problem `forbidden` where it asks for more than `rules.basis` has, before anything is sent
+     */
+    createContainer: async (name: string, { body, platform }: Recreation, rules: CreateRules) => {
+      checkCreate(body, rules);
+      const created = toRecord(
+        shapes.created,
+        await request<unknown>(
+          {
+            method: 'POST',
+            path: '/containers/create',
+            query: { name: checkContainerRef(name), ...(platform && { platform }) },
+            body,
+            subject: `Container ${name}`,
+            timeout: timeouts.action,
+          },
+          'actions',
+        ),
+      );
+      return checkContainerRef(created.Id);
+    },
+
+    /** Gives a container another name; errors call it by its present one. */
+    renameContainer: (ref: string, to: string, name = ref) =>
+      request<void>(
+        {
+          method: 'POST',
+          path: `/containers/${containerSegment(ref)}/rename`,
+          query: { name: checkContainerRef(to) },
+          subject: `Container ${name}`,
+          timeout: timeouts.action,
+        },
+        'actions',
+      ),
+
+    /** Connects a container to a network, with addresses and aliases of its own. */
+    connectNetwork: (network: string, container: string, endpoint: Document) =>
+      request<void>(
+        {
+          method: 'POST',
+          path: `/networks/${encodeURIComponent(checkNetworkRef(network))}/connect`,
+          body: { Container: checkContainerRef(container), EndpointConfig: endpoint },
+          subject: `Network ${network}`,
+          timeout: timeouts.action,
+        },
+        'actions',
+      ),
+
+    /** Takes a container out of a network. */
+    disconnectNetwork: (network: string, container: string) =>
+      request<void>(
+        {
+          method: 'POST',
+          path: `/networks/${encodeURIComponent(checkNetworkRef(network))}/disconnect`,
+          body: { Container: checkContainerRef(container) },
+          subject: `Network ${network}`,
+          timeout: timeouts.action,
+        },
+        'actions',
       ),
 
     /** A stream of samples, one a second on Docker, each a JSON object on a line of its own. */

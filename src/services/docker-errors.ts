@@ -1,4 +1,5 @@
 import { type ErrorCode, Problem } from '../errors.ts';
+import { readReference } from './references.ts';
 
 type Call = { method: string; path: string; subject?: string | undefined };
 type Rule = {
@@ -9,11 +10,69 @@ type Rule = {
   detail: (message: string, subject: string) => string;
 };
 
+/** Calls in which the engine asks a registry. */
+const registryPath = /^\/(images\/create|distribution\/.*)$/;
+
+const nameIn = (subject: string) => subject.replace(/^Image /, '');
+
+function registry(subject: string): string {
+  return `The registry ${readReference(nameIn(subject))?.registry ?? 'of this image'}`;
+}
+
+/** The last part of a chain of reasons: `connection refused` of `Get "…": dial tcp …: connect: connection refused`. */
+function lastReason(message: string): string {
+  if (/deadline exceeded|timeout/i.test(message)) return 'it did not answer in time';
+  return message.split(': ').at(-1)?.replace(/\.$/, '') || 'it did not answer';
+}
+
 /**
  * What the engines say, and what it means. The status is asked first, the sentence second: Podman answers 500 where
  * Docker answers 409, and Docker 28 words its conflicts differently from 20.10.
  */
 const rules: readonly Rule[] = [
+  { words: /no space left on device/i, code: 'no_space', detail: () => "There is no space left on the engine's disk." },
+  {
+    path: registryPath,
+    words: /no matching manifest|does not match the (specified|expected) platform|no match for platform/i,
+    code: 'not_found',
+    detail: (_, subject) => `${subject} is not there for this engine's kind of processor`,
+  },
+  {
+    path: registryPath,
+    words: /pull access denied/i,
+    code: 'registry_denied',
+    detail: (_, subject) => `${registry(subject)} has no ${nameIn(subject)}, or wants a login for it.`,
+  },
+  {
+    path: registryPath,
+    words: /manifest unknown|name unknown|not found/i,
+    code: 'not_found',
+    detail: (_, subject) => `${registry(subject)} has no ${nameIn(subject)}: there is no such tag, or no such image.`,
+  },
+  {
+    path: registryPath,
+    words: /no basic auth credentials/i,
+    code: 'registry_denied',
+    detail: (_, subject) => `${registry(subject)} wants a login for ${nameIn(subject)}.`,
+  },
+  {
+    path: registryPath,
+    words: /unauthorized|denied|incorrect username or password|forbidden/i,
+    code: 'registry_denied',
+    detail: (_, subject) => `${registry(subject)} did not accept the credentials for ${nameIn(subject)}.`,
+  },
+  {
+    path: registryPath,
+    words: /toomanyrequests|rate limit/i,
+    code: 'registry_denied',
+    detail: (_, subject) => `${registry(subject)} has had too many requests from here. Log in, or try again later.`,
+  },
+  {
+    path: registryPath,
+    words: /^(Get|Head|Post) "|dial tcp|no such host|connection refused|i\/o timeout|deadline exceeded|x509|tls: /i,
+    code: 'registry_unreachable',
+    detail: (message, subject) => `${registry(subject)} can't be reached: ${lastReason(message)}.`,
+  },
   {
     path: /^\/images\//,
     words: /invalid reference format|must be lowercase/i,

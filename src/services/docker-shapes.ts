@@ -110,6 +110,8 @@ export const containerDetail = object<Detail>({
   NetworkSettings: object<Field<Detail, 'NetworkSettings'>>({ Networks: recordOf(network), Ports: bindings }),
 });
 
+export const created = object<{ Id: string }>({ Id: text });
+
 export const image = object<engine.EngineImage>({
   Id: text,
   ParentId: text,
@@ -162,6 +164,15 @@ export const version = object<engine.EngineVersion>({
 });
 
 export const info = object<engine.EngineInfo>({ Name: text, NCPU: number, MemTotal: number, CgroupVersion: text });
+
+export const distribution = object<engine.EngineDistribution>({
+  Descriptor: object<Field<engine.EngineDistribution, 'Descriptor'>>({ digest: text }),
+});
+
+export const pruned = object<engine.EnginePruned>({
+  ImagesDeleted: listOf(object<{ Untagged?: string; Deleted?: string }>({ Untagged: text, Deleted: text })),
+  SpaceReclaimed: number,
+});
 
 export const event = object<engine.EngineEvent>({
   Type: text,

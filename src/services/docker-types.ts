@@ -148,6 +148,15 @@ export type EngineVersion = {
 
 export type EngineInfo = { Name?: Text; NCPU?: Maybe<number>; MemTotal?: Maybe<number>; CgroupVersion?: Text };
 
+/** What a registry has under a reference. */
+export type EngineDistribution = { Descriptor?: Maybe<{ digest?: Text }> };
+
+/** What was removed by a prune, and how many bytes that was. */
+export type EnginePruned = {
+  ImagesDeleted?: Maybe<{ Untagged?: Text; Deleted?: Text }[]>;
+  SpaceReclaimed?: Maybe<number>;
+};
+
 /** One line of the event stream. */
 export type EngineEvent = {
   Type?: Text;

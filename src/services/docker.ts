@@ -15,6 +15,9 @@ const defaultTimeouts: EngineTimeouts = {
   ping: 2_000,
   list: 10_000,
   action: 60_000,
+  registry: 60_000,
+  pull: 300_000,
+  prune: 600_000,
 };
 
 /** The narrow port to the engine: the only way any call leaves this process. */

@@ -26,7 +26,12 @@ const expected: Record<string, { path: string; subject: string; code: string; de
   },
   'exec.stopped': { path: '/containers/web/exec', subject, code: 'conflict', detail: /^Container web is not running$/ },
   'start.badcmd': { path: '/containers/web/start', subject, code: 'engine_error', detail: /no such file or directory/ },
-  'pull.refused': { path: '/images/create', subject: '', code: 'engine_error', detail: /connection refused|dial tcp/ },
+  'pull.refused': {
+    path: '/images/create',
+    subject: 'Image 127.0.0.1:5009/lab/web:1',
+    code: 'registry_unreachable',
+    detail: /^The registry 127.0.0.1:5009 can't be reached: connection refused\.$/,
+  },
 };
 
 for (const [name, { errors }] of Object.entries(engines)) {

@@ -8,9 +8,9 @@ import { checkContainerRef, checkImageRef } from '../../src/services/docker-gate
 import { createSimulatedEngine, type SimulatedEngineOptions } from '../simulated/engine.ts';
 import { until } from '../support/app.ts';
 
-const bounds: EngineTimeouts = { ping: 200, list: 300, action: 600 };
+const bounds = { ping: 200, list: 300, action: 600 };
 
-async function open(t: Test, options: SimulatedEngineOptions & { timeouts?: EngineTimeouts } = {}) {
+async function open(t: Test, options: SimulatedEngineOptions & { timeouts?: Partial<EngineTimeouts> } = {}) {
   const engine = await createSimulatedEngine(options);
   const address = { kind: 'unix', path: engine.socketPath, text: engine.host } as const;
   const docker = createDocker(address, options.timeouts ?? bounds);

@@ -1,0 +1,28 @@
+import type { Step } from './operation-types.ts';
+
+/** A step that has not begun. */
+export const toStep = (name: string): Step => ({
+  name,
+  detail: '',
+  state: 'waiting',
+  startedAt: null,
+  finishedAt: null,
+});
+
+/** Begins the step of that name, the planned one that waits or a new one at the end; the one before is done. */
+export function beginStep(steps: readonly Step[], name: string, detail: string): Step[] {
+  const begun: Step = { name, detail, state: 'running', startedAt: Date.now(), finishedAt: null };
+  const before = endSteps(steps, 'done');
+  const place = before.findIndex((step) => step.name === name && step.state === 'waiting');
+  return place < 0 ? [...before, begun] : before.with(place, begun);
+}
+
+/** Ends the step that runs. */
+export function endSteps(steps: readonly Step[], state: 'done' | 'failed', detail?: string): Step[] {
+  const ended = { state, finishedAt: Date.now(), ...(detail !== undefined && { detail }) };
+  return steps.map((step) => (step.state === 'running' ? { ...step, ...ended } : step));
+}
+
+/** Says more about the step that runs. */
+export const noteStep = (steps: readonly Step[], detail: string): Step[] =>
+  steps.map((step) => (step.state === 'running' ? { ...step, detail } : step));

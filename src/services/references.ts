@@ -1,0 +1,77 @@
+import { Problem } from '../errors.ts';
+
+/** A reference to an image in a registry, in its parts. */
+export type Reference = {
+  /** As it was written, with `:latest` where neither tag nor digest was. */
+  text: string;
+  /** Registry and path as they were written: what stands before tag and digest. */
+  name: string;
+  /** The registry's host with its port; `docker.io` where none was written. */
+  registry: string;
+  tag: string | null;
+  /** `sha256:…`; what is pulled by it never changes. */
+  digest: string | null;
+};
+
+/** The registry of references that name none. */
+export const defaultRegistry = 'docker.io';
+
+const maxNameLength = 255;
+const allowed = 'a reference such as "nginx:1.27" or "registry.example:5000/team/app:2", at most 255 characters';
+
+const hostPattern = /^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:\d{1,5})?$/;
+const stepPattern = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$/;
+const tagPattern = /^\w[\w.-]{0,127}$/;
+const digestPattern = /^sha256:[0-9a-f]{64}$/;
+
+/**
+ * Reads a reference by the grammar that registries and engines share (github.com/distribution/reference).
+ * @throws Problem `invalid` that names the field
+ */
+export function parseReference(text: string, field = 'reference'): Reference {
+  const [named = '', digest = null, ...more] = text.trim().split('@');
+  const tagAt = named.indexOf(':', named.lastIndexOf('/') + 1);
+  const name = tagAt < 0 ? named : named.slice(0, tagAt);
+  const tag = tagAt < 0 ? null : named.slice(tagAt + 1);
+  const isRight =
+    more.length === 0 &&
+    name.length <= maxNameLength &&
+    isName(name) &&
+    (tag === null || tagPattern.test(tag)) &&
+    (digest === null || digestPattern.test(digest));
+  if (!isRight) throw new Problem('invalid', `${field}: must be ${allowed}.`);
+  const shown = tag === null && digest === null ? 'latest' : tag;
+  return {
+    text: `${name}${shown === null ? '' : `:${shown}`}${digest === null ? '' : `@${digest}`}`,
+    name,
+    registry: registryOf(name),
+    tag: shown,
+    digest,
+  };
+}
+
+/** A reference's parts, or nothing where the text is none: what engines tell of images is not always one. */
+export function readReference(text: string): Reference | undefined {
+  try {
+    return parseReference(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isName(name: string): boolean {
+  const steps = name.split('/');
+  const path = hasHost(steps) ? steps.slice(1) : steps;
+  return path.length > 0 && path.every((step) => stepPattern.test(step));
+}
+
+function registryOf(name: string): string {
+  const steps = name.split('/');
+  return hasHost(steps) ? (steps[0] ?? '') : defaultRegistry;
+}
+
+/** A first step is a host only where it can be told from a path: by a dot, a port, capitals, or as `localhost`. */
+function hasHost([first = '', ...rest]: readonly string[]): boolean {
+  const looksLikeHost = /[.:A-Z]/.test(first) || first === 'localhost';
+  return rest.length > 0 && looksLikeHost && hostPattern.test(first);
+}
