@@ -231,9 +231,9 @@ async function startFailure(place: Place): Promise<Error> {
   return new Error(`The private engine does not answer. Its last words:\n${lines.slice(-8).join('\n')}`);
 }
 
+/** Once only: afterwards the place may be another one's. */
 function release(place: Place): void {
-  running.delete(place);
-  clear(place);
+  if (running.delete(place)) clear(place);
 }
 
 /** Registers a place to be cleared when this process ends, be it by itself or by a signal. */
