@@ -1,5 +1,6 @@
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
@@ -27,6 +28,20 @@ export async function run(
   } catch (error) {
     throw new Error(`${command} ${args[0] ?? ''}: ${lastLine(error)}`, { cause: error });
   }
+}
+
+/** Starts a command that goes on beside this process and does not keep it; what it prints is added to the file `log`. */
+export function startBeside(
+  [command = '', ...args]: readonly string[],
+  log: string,
+  added: Record<string, string> = {},
+): ChildProcess {
+  const output = openSync(log, 'a');
+  // A session of its own, so that Ctrl-C in a terminal reaches the tests only, which then end it.
+  const child = spawn(command, args, { env: environment(added), detached: true, stdio: ['ignore', output, output] });
+  closeSync(output);
+  child.unref();
+  return child;
 }
 
 /** Runs a command to its end at once, for cleaning up while the process exits; says whether it succeeded. */

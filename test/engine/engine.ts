@@ -1,18 +1,16 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { environment, run } from './commands.ts';
+import { run, startBeside } from './commands.ts';
 import { busyboxArchive } from './image.ts';
 import { clear, clearLeftovers } from './leftovers.ts';
 import { MissingEngine } from './missing.ts';
 import { hostNetwork, type Network, privateNetwork } from './network.ts';
 import { claimPlace, type Place } from './place.ts';
-import { ended } from './processes.ts';
+import { endChild, ended, hasEnded } from './processes.ts';
 import { type EngineVersion, engineVersions, type Programs, programsOf } from './programs.ts';
 
 export { MissingEngine } from './missing.ts';
@@ -130,10 +128,8 @@ function createEngine(parts: Parts) {
   const kill = async (): Promise<void> => {
     const killed = daemon;
     daemon = undefined;
-    if (!killed || killed.exitCode !== null || killed.signalCode !== null) return;
-    killed.ref();
-    killed.kill('SIGKILL');
-    await once(killed, 'exit');
+    if (!killed || hasEnded(killed)) return;
+    await endChild(killed);
     await endContainerd(place);
   };
 
@@ -170,21 +166,8 @@ function requireRoot(): void {
 async function spawnDaemon({ place, programs, net, flags }: Parts): Promise<ChildProcess> {
   // Its own empty settings: what the machine's own engine is told in /etc is not meant for this one.
   await writeFile(place.config, '{}');
-  const [command = '', ...args] = [
-    ...net.prefix,
-    programs.dockerd,
-    ...ownFlags(place),
-    ...net.flags,
-    ...programs.flags,
-    ...flags,
-  ];
-  const log = openSync(place.log, 'a');
-  // A session of its own, so that Ctrl-C in a terminal reaches the tests only, which then end it.
-  const stdio = ['ignore', log, log] as const;
-  const daemon = spawn(command, args, { env: environment({ PATH: programs.path }), detached: true, stdio: [...stdio] });
-  closeSync(log);
-  daemon.unref();
-  return daemon;
+  const command = [...net.prefix, programs.dockerd, ...ownFlags(place), ...net.flags, ...programs.flags, ...flags];
+  return startBeside(command, place.log, { PATH: programs.path });
 }
 
 /**
@@ -211,7 +194,7 @@ const ownFlags = (place: Place): string[] => [
 async function untilItAnswers(place: Place, daemon: ChildProcess): Promise<void> {
   const end = performance.now() + answerMs;
   while (!(await answers(place.socket))) {
-    if (daemon.exitCode !== null || performance.now() > end) throw await startFailure(place);
+    if (hasEnded(daemon) || performance.now() > end) throw await startFailure(place);
     await delay(pollMs);
   }
 }
