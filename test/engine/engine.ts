@@ -101,7 +101,13 @@ function createEngine(parts: Parts) {
 
   /** Runs the docker CLI of the same version on this engine and gives what it printed; throws with its complaint. */
   const docker = (...args: string[]): Promise<string> =>
-    run(programs.docker, args, { DOCKER_HOST: host, DOCKER_CONFIG: place.folder, PATH: programs.path });
+    run(programs.docker, args, {
+      DOCKER_HOST: host,
+      DOCKER_CONFIG: place.folder,
+      // The engine's own builder: the other one is a plugin that may be missing.
+      DOCKER_BUILDKIT: '0',
+      PATH: programs.path,
+    });
 
   /** Starts a container named `fairlead-test-<name>` in the background and gives its id. */
   const runContainer = (name: string, { options = [], image = busyboxImage, command = [] }: ContainerOptions = {}) =>
