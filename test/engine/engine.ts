@@ -149,6 +149,10 @@ function createEngine(parts: Parts) {
     host,
     socketPath: place.socket,
     version: parts.version,
+    /** Where it lives on this machine. */
+    place,
+    /** What a command is put behind to run in the engine's network namespace; nothing where it has none of its own. */
+    inside: net.prefix,
     /** The IP address where published ports answer. */
     address: net.address,
     /** The process number of dockerd, undefined while it is killed. */

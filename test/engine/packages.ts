@@ -23,7 +23,7 @@ export async function installPackages(names: readonly string[]): Promise<void> {
 }
 
 /**
- * Fetches packages of another Debian suite and unpacks them into `folder`, without installing anything. The machine's
+ * Fetches packages of a Debian suite and unpacks them into `folder`, without installing anything. The machine's
  * own package lists are not touched: the suite gets lists of its own beside it. Throws MissingEngine.
  */
 export async function unpackPackages(suite: string, names: readonly string[], folder: string): Promise<void> {

@@ -22,6 +22,8 @@ export function placeOf(number: number) {
     socket: join(folder, 'docker.sock'),
     data: join(folder, 'data'),
     exec: join(folder, 'exec'),
+    // Inside the exec root, by which all processes of an engine are known.
+    registries: join(folder, 'exec/registries'),
     pidfile: join(folder, 'docker.pid'),
     config: join(folder, 'daemon.json'),
     log: join(folder, 'docker.log'),

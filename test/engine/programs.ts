@@ -43,6 +43,12 @@ async function fetched(): Promise<Programs> {
   };
 }
 
+/** The registry of Debian 12, unpacked only, since its package would start it; throws MissingEngine. */
+export async function registryProgram(): Promise<string> {
+  const folder = await cached('registry', (empty) => unpackPackages('bookworm', ['docker-registry'], empty));
+  return join(folder, 'usr/bin/docker-registry');
+}
+
 async function unpack(folder: string): Promise<void> {
   const root = join(folder, 'root');
   const bin = join(folder, 'bin');
