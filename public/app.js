@@ -241,10 +241,40 @@
 
   on('htmx:after:swap', () => {
     prepareLogs();
+    trimFailures();
     if (!mainSocket()) showNotLive();
   });
 
   // ── what was asked for and has not happened yet ──
+
+  /** Nothing else of a form can be pressed while it is at work. What was pressed keeps the focus, and is dropped again. */
+  function disable(form, pressed) {
+    const others = [...form.querySelectorAll('button:enabled')].filter((button) => button !== pressed);
+    for (const button of others) button.disabled = true;
+    pressed?.setAttribute('aria-disabled', 'true');
+    return () => {
+      for (const button of others) button.disabled = false;
+      pressed?.removeAttribute('aria-disabled');
+    };
+  }
+
+  /** A form that leads to another page is sent once, however often it is pressed. */
+  on('submit', (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== 'post') return;
+    if (form.dataset.sent !== undefined) return event.preventDefault();
+    form.dataset.sent = '';
+    event.submitter?.setAttribute('aria-busy', 'true');
+  });
+
+  // A page that comes back from the browser's own memory can be sent again.
+  window.addEventListener('pageshow', ({ persisted }) => {
+    if (!persisted) return;
+    for (const form of document.querySelectorAll('form[data-sent]')) {
+      form.removeAttribute('data-sent');
+      form.querySelector('[aria-busy]')?.removeAttribute('aria-busy');
+    }
+  });
 
   const wordOf = (place) => place?.querySelector('.state .word, .count .running');
 
@@ -257,7 +287,9 @@
     const menu = button?.closest('details');
     if (menu) closeMenu(menu);
     const word = wordOf(place);
+    const release = disable(ctx.sourceElement, button);
     ctx.undo = () => {
+      release();
       const now = place?.id ? document.getElementById(place.id) : place;
       now?.removeAttribute('aria-busy');
       for (const busy of [button, ...(now?.querySelectorAll('button[aria-busy]') ?? [])])
@@ -272,12 +304,24 @@
 
   on('htmx:finally:request', ({ detail: { ctx } }) => ctx.undo?.());
 
+  const maxFailures = 5;
+
+  /** Failures stay until somebody takes them away; of very many, the newest. */
+  function trimFailures() {
+    const failures = find('#failures');
+    while (failures?.childElementCount > maxFailures) {
+      failures.lastElementChild.remove();
+      failures.dataset.cut = '';
+    }
+  }
+
   function say(text) {
     const message = document.createElement('div');
     message.className = 'notice bad message';
     message.setAttribute('role', 'alert');
     message.append(text);
-    find('#messages')?.replaceChildren(message);
+    find('#failures')?.prepend(message);
+    trimFailures();
   }
 
   on('htmx:response:error', ({ detail: { ctx } }) => {

@@ -20,20 +20,32 @@ import { registerContainers } from './routes/containers.ts';
 import { registerErrors, sendBare } from './routes/errors.ts';
 import { allowEmbedding, checkHost, checkSite, checkUpgrade } from './routes/guards.ts';
 import { registerHealth } from './routes/health.ts';
+import { registerImageWork } from './routes/image-work.ts';
 import { registerImages } from './routes/images.ts';
 import { drainSockets, registerLive } from './routes/live.ts';
 import { registerLogs } from './routes/logs.ts';
 import { createMessages } from './routes/messages.ts';
+import { registerOperations } from './routes/operations.ts';
 import { registerPreferences } from './routes/preferences.ts';
 import { registerProjects } from './routes/projects.ts';
+import { registerRebuild } from './routes/rebuild.ts';
 import { Problem as ProblemSchema } from './routes/schemas.ts';
 import { registerStats } from './routes/stats.ts';
+import { createCredentialStore } from './services/credentials.ts';
 import { openDatabase } from './services/database.ts';
-import { createDocker } from './services/docker.ts';
+import { createDocker, type EngineTimeouts } from './services/docker.ts';
 import { createInventory, type Inventory } from './services/inventory.ts';
 import { createLive, type Live } from './services/live.ts';
 import { createLogs, type Logs } from './services/logs.ts';
+import { createOperations } from './services/operations.ts';
+import { readOwnContainerId } from './services/own-container.ts';
+import { createProjects } from './services/projects.ts';
+import { createPulls } from './services/pulls.ts';
+import type { RebuildBounds } from './services/rebuild.ts';
+import { createRebuildJournal } from './services/rebuild-journal.ts';
+import { createRebuilds } from './services/rebuilds.ts';
 import { createStats, type Stats } from './services/stats.ts';
+import { createUpdates } from './services/updates.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -51,12 +63,15 @@ const drainMs = 3_000;
 const bodyLimit = 64 * 1024;
 const maxParamLength = 16 * 1024;
 
+/** Bounds of time that tests make shorter, ms. */
+export type Bounds = { engine?: Partial<EngineTimeouts>; rebuild?: Partial<RebuildBounds> };
+
 /**
  * Wires everything: services first, then guards, then routes. Nothing listens yet; closing the application closes all
  * that was opened here.
  * @throws Error that names DATA_DIR where the database can't be opened
  */
-export async function buildApp(config: Config): Promise<App> {
+export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App> {
   const app: App = fastify({
     logger: config.logLevel === 'silent' ? false : { level: config.logLevel },
     trustProxy: config.trustProxy,
@@ -68,7 +83,7 @@ export async function buildApp(config: Config): Promise<App> {
   }).withTypeProvider<TypeBoxTypeProvider>();
   const eta = createEta();
   const render: Render = (name, data) => eta.render(name, data);
-  const services = await openServices(app, config);
+  const services = await openServices(app, config, bounds);
 
   await registerGuards(app, config, services.live);
   // `production` keeps the plugin from switching the shared engine's cache off.
@@ -90,9 +105,9 @@ function registerOutside(app: App, services: Services) {
 
 type Services = Awaited<ReturnType<typeof openServices>>;
 
-async function openServices(app: App, config: Config) {
+async function openServices(app: App, config: Config, bounds: Bounds) {
   const database = await openDatabase(config.dataDir);
-  const docker = createDocker(config.docker);
+  const docker = createDocker(config.docker, bounds.engine);
   const inventory = createInventory(docker, app.log);
   const running = () => inventory.containers().filter((container) => container.state === 'running');
   const stats = createStats({
@@ -109,6 +124,7 @@ async function openServices(app: App, config: Config) {
     isRunning: (id) => ['running', 'paused'].includes(inventory.container(id)?.state ?? ''),
   });
   const live = createLive(undefined, app.log);
+  const work = await openWork(app, config, bounds, { database, docker, inventory, logs });
   followInventory(inventory, stats, logs);
   app.addHook('onReady', async () => {
     inventory.start();
@@ -118,17 +134,60 @@ async function openServices(app: App, config: Config) {
   });
   // Requests under way are answered first; what goes on without end is cut, so that the whole takes less than 5 s.
   app.addHook('preClose', () => {
+    void work.operations.close();
     globalThis.setTimeout(() => app.server.closeAllConnections(), drainMs).unref();
     logs.close();
   });
   app.addHook('onClose', async () => {
+    await work.operations.close();
+    work.rebuilds.close();
+    work.updates.close();
     logs.close();
     await stats.close();
     inventory.close();
     docker.close();
     await database.close();
   });
-  return { database, docker, inventory, stats, logs, live };
+  return { database, docker, inventory, stats, logs, live, ...work };
+}
+
+type Core = {
+  database: Awaited<ReturnType<typeof openDatabase>>;
+  docker: ReturnType<typeof createDocker>;
+  inventory: Inventory;
+  logs: Logs;
+};
+
+/** What takes longer than a click: operations, and all that becomes one. */
+async function openWork(app: App, config: Config, bounds: Bounds, { database, docker, inventory, logs }: Core) {
+  const { log } = app;
+  const journal = createRebuildJournal(database);
+  const left = (await journal.unfinished()).map(({ operation }) => operation);
+  const operations = await createOperations(database, log, left);
+  const credentials = createCredentialStore(config.dockerConfig);
+  const intervalHours = config.updateCheckHours;
+  const updates = await createUpdates({ docker, database, inventory, operations, credentials, intervalHours, log });
+  const pulls = createPulls({ docker, operations, credentials, inventory, onPulled: updates.pulled });
+  const projects = createProjects(docker, inventory, operations);
+  const rebuilds = createRebuilds({
+    docker,
+    inventory,
+    operations,
+    pulls,
+    journal,
+    logs,
+    rules: { ownId: await readOwnContainerId(), allowsPrivileged: config.enable.includes('privileged') },
+    bounds: {
+      healthyMs: config.rebuildHealthySeconds * 1_000,
+      steadyMs: config.rebuildSteadySeconds * 1_000,
+      persistMs: 120_000,
+      lateMs: 2_000,
+      ...bounds.rebuild,
+    },
+    log,
+  });
+  app.addHook('onReady', async () => updates.start());
+  return { operations, pulls, projects, rebuilds, updates };
 }
 
 /** What follows from the inventory's changes in services that don't know it. */
@@ -224,7 +283,10 @@ async function registerRoutes(app: App, config: Config, services: Services, rend
   registerLogs(app, deps);
   registerStats(app, deps);
   registerProjects(app, deps);
+  registerRebuild(app, deps);
+  registerImageWork(app, deps);
   registerImages(app, deps);
+  registerOperations(app, deps);
   registerLive(app, deps);
   app.get('/', (_request, reply) => reply.redirect(`${config.basePath}/containers`, 302));
   app.get('/api/openapi.json', () => app.swagger());

@@ -123,9 +123,15 @@ function readCertPath(env: Env): string | undefined {
   return path;
 }
 
+/** The docker command's own folder: what `DOCKER_CONFIG` says, else `.docker` at home. */
+function readDockerConfig(value: string, env: Env): string | undefined {
+  if (value.includes('\0')) fail('DOCKER_CONFIG', value, 'a path');
+  return value || (env.HOME ? join(env.HOME, '.docker') : undefined);
+}
+
 /** The docker command's own folder, where somebody has put certificates there. */
 function defaultCertPath(env: Env): string | undefined {
-  const folder = env.DOCKER_CONFIG || (env.HOME && join(env.HOME, '.docker'));
+  const folder = readDockerConfig(env.DOCKER_CONFIG ?? '', env);
   return folder && existsSync(join(folder, 'ca.pem')) ? folder : undefined;
 }
 
@@ -154,6 +160,10 @@ const table = {
   embedOrigins: ['EMBED_ORIGINS', '', list(readOrigin)],
   statsInterval: ['STATS_INTERVAL', '10', integer('STATS_INTERVAL', 0, 3_600)],
   statsRetentionDays: ['STATS_RETENTION_DAYS', '30', integer('STATS_RETENTION_DAYS', 1, 3_650)],
+  updateCheckHours: ['UPDATE_CHECK_HOURS', '24', integer('UPDATE_CHECK_HOURS', 0, 8_760)],
+  rebuildHealthySeconds: ['REBUILD_HEALTHY_SECONDS', '300', integer('REBUILD_HEALTHY_SECONDS', 1, 86_400)],
+  rebuildSteadySeconds: ['REBUILD_STEADY_SECONDS', '10', integer('REBUILD_STEADY_SECONDS', 0, 3_600)],
+  dockerConfig: ['DOCKER_CONFIG', '', readDockerConfig],
   logLevel: ['LOG_LEVEL', 'info', oneOf('LOG_LEVEL', logLevels)],
   demo: ['DEMO', 'false', flag('DEMO')],
 } satisfies Record<string, readonly [string, string, Read<unknown>]>;

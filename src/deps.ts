@@ -10,7 +10,12 @@ import type { DockerPort } from './services/docker.ts';
 import type { Inventory } from './services/inventory.ts';
 import type { Live } from './services/live.ts';
 import type { Logs } from './services/logs.ts';
+import type { Operations } from './services/operations.ts';
+import type { Projects } from './services/projects.ts';
+import type { Pulls } from './services/pulls.ts';
+import type { Rebuilds } from './services/rebuilds.ts';
 import type { Stats } from './services/stats.ts';
+import type { Updates } from './services/updates.ts';
 
 /** The web application, typed by the schemas of its routes. */
 export type App = FastifyInstance<
@@ -29,6 +34,11 @@ export type Deps = {
   stats: Stats;
   logs: Logs;
   live: Live;
+  operations: Operations;
+  pulls: Pulls;
+  projects: Projects;
+  rebuilds: Rebuilds;
+  updates: Updates;
   render: Render;
   rowFigures: RowFiguresOf;
   assets: AssetUrls;

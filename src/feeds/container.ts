@@ -4,6 +4,7 @@ import type { EngineContainerDetail } from '../services/docker-types.ts';
 import type { OpenFeed } from '../services/live.ts';
 import { detailModel, headModel, removedModel } from '../views/models/container.ts';
 import type { ViewContext } from '../views/models/context.ts';
+import { workOf } from './containers.ts';
 import { morph } from './frames.ts';
 import { createInquiry } from './inquiry.ts';
 import { guard } from './ticker.ts';
@@ -60,12 +61,14 @@ export function openContainerHead(
     const stop = deps.inventory.onChange((change) => {
       if (change.changed.has(id) || change.removed.has(id)) draw();
     });
+    const stopClaims = deps.operations.onClaims(draw);
     const clock = setInterval(draw, timings.head);
     return {
       snapshot: head.html,
       close() {
         clearInterval(clock);
         stop();
+        stopClaims();
       },
     };
   };
@@ -148,7 +151,10 @@ function createHead(deps: Deps, id: string, context: () => ViewContext, push: (f
     // Of one that was gone before anybody looked not even the name is known: the page keeps what it shows of it.
     if (!last) return renderRemoved(deps, id, context());
     const container = deps.inventory.container(id) ?? { ...last, state: 'removed' };
-    return morph('container-head', deps.render('fragments/container/head', headModel(container, context())));
+    return morph(
+      'container-head',
+      deps.render('fragments/container/head', headModel(container, context(), workOf(deps, container, context().base))),
+    );
   }
 
   function draw() {

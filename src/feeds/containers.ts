@@ -1,9 +1,19 @@
 import type { Deps } from '../deps.ts';
+import { containerClaim, projectClaim } from '../services/claims.ts';
 import { type ListQuery, selectContainers } from '../services/container-list.ts';
+import type { Container } from '../services/containers.ts';
 import type { OpenFeed } from '../services/live.ts';
 import { duration } from '../views/format.ts';
-import { type GroupModel, type ListModel, listModel, type RowModel } from '../views/models/containers.ts';
+import {
+  type BusyModel,
+  type GroupModel,
+  type ListModel,
+  listModel,
+  type RowModel,
+  type RowWork,
+} from '../views/models/containers.ts';
 import type { ViewContext } from '../views/models/context.ts';
+import { busyWords } from '../views/models/operations.ts';
 import { stateAge } from '../views/models/states.ts';
 import { morph } from './frames.ts';
 import { diffLists, type GroupView, type ListView, type RowView } from './list-diff.ts';
@@ -28,11 +38,31 @@ export function containerListModel(deps: Deps, query: ListQuery, context: ViewCo
   const selection = selectContainers(inventory.containers(), query, rowFigures);
   const groups = selection.groups.map(({ containers, ...group }) => ({
     ...group,
-    rows: containers.map((container) => ({ container, figures: rowFigures(container.id) })),
+    busy: group.project === null ? null : busyWith(deps, projectClaim(group.project), context.base),
+    rows: containers.map((container) => toRow(deps, container, context.base)),
   }));
   const counts = { ...selection.counts, shown: selection.shown, groups: groups.length };
   const engineKnown = inventory.engine().version !== '';
   return listModel({ groups, query, counts, projects: selection.projects, engineKnown }, context);
+}
+
+/** A container as a row of a list shows it. */
+export function toRow(deps: Deps, container: Container, base: string) {
+  return { container, figures: deps.rowFigures(container.id), work: workOf(deps, container, base) };
+}
+
+/** What is being done to a container, and whether there is a newer image for it. */
+export function workOf({ operations, updates }: Deps, container: Container, base: string): RowWork {
+  return {
+    busy: busyWith({ operations }, containerClaim(container.id), base),
+    hasUpdate: updates.ofContainer(container).state === 'newer',
+  };
+}
+
+/** The operation that works on something, as a row shows it. */
+export function busyWith({ operations }: Pick<Deps, 'operations'>, claim: string, base: string): BusyModel | null {
+  const holder = operations.holder(claim);
+  return holder ? { word: busyWords[holder.kind], href: `${base}/operations/${holder.id}` } : null;
 }
 
 /**
@@ -55,6 +85,8 @@ export function openContainerList(
         if (change.changed.size || change.removed.size || change.engine) throttle.ask();
       }),
       deps.stats.onTick(() => throttle.ask()),
+      deps.operations.onClaims(() => throttle.ask()),
+      deps.updates.onChange(() => throttle.ask()),
     ];
     // The words of ages get old by themselves.
     const clock = setInterval(draw, clockMs);
@@ -143,11 +175,13 @@ export function createRowCaches(deps: Deps) {
   };
 }
 
+type Known = { container: unknown; figures: unknown; words: string; work: string; view: RowView };
+
 type RowCache = { rows: RowViews; close: () => void };
 
 /** Creates the rows for everybody who reaches this server under the same host name. */
 function createRowViews(deps: Deps): RowCache {
-  const known = new Map<string, { container: unknown; figures: unknown; words: string; view: RowView }>();
+  const known = new Map<string, Known>();
   const close = deps.inventory.onChange((change) => {
     for (const id of change.removed) known.delete(id);
   });
@@ -159,14 +193,17 @@ function createRowViews(deps: Deps): RowCache {
     const figures = deps.rowFigures(id);
     const now = Date.now();
     const words = `${stateAge(container, now)} ${duration(now - container.createdAt)}`;
+    const work = `${model.row.busy?.href} ${model.row.updateHref}`;
     const before = known.get(id);
-    if (before && before.container === container) {
+    if (before && before.container === container && before.work === work) {
       const isSame = before.figures === figures && before.words === words;
       const isFirst = !before.figures !== !figures;
       if (isSame || !(isFirst || isTurn(id, known.size, now))) return before.view;
     }
-    const view = toRowView(deps, model, container);
-    known.set(id, { container, figures, words, view });
+    // Equal only as long as nothing but figures and ages is different.
+    const core = before?.container === container && before.work === work ? before.view.core : {};
+    const view = toRowView(deps, model, core);
+    known.set(id, { container, figures, words, work, view });
     return view;
   };
 

@@ -5,6 +5,7 @@ import type { OpenFeed } from '../services/live.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { imageDetailModel, removedImageModel } from '../views/models/image.ts';
 import { morph } from './frames.ts';
+import { imageWorkOf } from './images.ts';
 import { createInquiry } from './inquiry.ts';
 import { guard } from './ticker.ts';
 
@@ -50,6 +51,7 @@ export function openImage(deps: Deps, id: string, context: () => ViewContext): O
       if (change.images || change.engine) inquiry.ask();
       if (change.changed.size || change.removed.size) draw();
     });
+    const stops = [deps.operations.onClaims(draw), deps.updates.onChange(draw)];
     const clock = setInterval(draw, clockMs);
 
     function render(): string {
@@ -59,7 +61,8 @@ export function openImage(deps: Deps, id: string, context: () => ViewContext): O
       const known = deps.inventory.findImage(id);
       const image = known ?? toImage({ ...inspect, ParentId: inspect.Parent, Labels: inspect.Config?.Labels });
       const used = { ...image, containers: imageUsers(image, deps.inventory.containers()) };
-      const model = imageDetailModel({ image: used, inspect, layers }, context());
+      const work = imageWorkOf(deps, image, context().base);
+      const model = imageDetailModel({ image: used, inspect, layers, work }, context());
       return morph('image-detail', deps.render('fragments/image/detail', model));
     }
 
@@ -69,6 +72,7 @@ export function openImage(deps: Deps, id: string, context: () => ViewContext): O
       close() {
         clearInterval(clock);
         stop();
+        for (const end of stops) end();
         inquiry.close();
       },
     };

@@ -1,8 +1,11 @@
 import type { Deps } from '../deps.ts';
+import { imageClaim } from '../services/claims.ts';
 import { type ImageQuery, selectImages } from '../services/image-list.ts';
+import type { Image } from '../services/images.ts';
 import type { OpenFeed } from '../services/live.ts';
 import type { ViewContext } from '../views/models/context.ts';
-import { type ImageListModel, imageListModel } from '../views/models/image.ts';
+import { type ImageListModel, type ImageWork, imageListModel } from '../views/models/image.ts';
+import { busyWith } from './containers.ts';
 import { morph } from './frames.ts';
 import { createThrottle, guard } from './ticker.ts';
 
@@ -13,7 +16,17 @@ const clockMs = 10_000;
 export function imagesModel(deps: Deps, query: ImageQuery, context: ViewContext): ImageListModel {
   const { inventory } = deps;
   const selection = selectImages(inventory.images(), inventory.containers(), query);
-  return imageListModel({ ...selection, query, engineKnown: inventory.engine().version !== '' }, context);
+  const works = new Map(selection.images.map((image) => [image.id, imageWorkOf(deps, image, context.base)]));
+  const unused = inventory.images().filter((image) => image.dangling);
+  const danglingSize = unused.reduce((sum, { size }) => sum + size, 0);
+  const engineKnown = inventory.engine().version !== '';
+  return imageListModel({ ...selection, query, engineKnown, works, danglingSize }, context);
+}
+
+/** What is known of an image's registry, and whether one of its tags is being pulled. */
+export function imageWorkOf(deps: Deps, image: Image, base: string): ImageWork {
+  const busy = image.tags.map((tag) => busyWith(deps, imageClaim(tag), base)).find((found) => found !== null);
+  return { update: deps.updates.ofImage(image), busy: busy ?? null };
 }
 
 /** Opens the feed of a list of images. Images change rarely: what changed is sent as a whole. */
@@ -22,9 +35,13 @@ export function openImageList(deps: Deps, query: ImageQuery, context: () => View
     let shown = build();
     const draw = guard(fail, update);
     const throttle = createThrottle(draw, frameMs);
-    const stop = deps.inventory.onChange((change) => {
-      if (change.images || change.changed.size || change.removed.size || change.engine) throttle.ask();
-    });
+    const stops = [
+      deps.inventory.onChange((change) => {
+        if (change.images || change.changed.size || change.removed.size || change.engine) throttle.ask();
+      }),
+      deps.operations.onClaims(() => throttle.ask()),
+      deps.updates.onChange(() => throttle.ask()),
+    ];
 
     // The words of ages get old by themselves.
     const clock = setInterval(draw, clockMs);
@@ -35,6 +52,7 @@ export function openImageList(deps: Deps, query: ImageQuery, context: () => View
         morph('images', deps.render('fragments/images/list', model)),
         morph('images-summary', deps.render('fragments/images/summary', model)),
         morph('images-filters', deps.render('fragments/images/filters', model)),
+        morph('images-work', deps.render('fragments/images/work', model)),
       ];
     }
 
@@ -53,7 +71,7 @@ export function openImageList(deps: Deps, query: ImageQuery, context: () => View
       close() {
         clearInterval(clock);
         throttle.stop();
-        stop();
+        for (const stop of stops) stop();
       },
     };
   };

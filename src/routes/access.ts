@@ -3,7 +3,7 @@ import { Problem } from '../errors.ts';
 import type { Can } from '../views/models/context.ts';
 
 /** What somebody may do; `public` asks for nothing. */
-export type Capability = 'public' | 'read' | 'control' | 'images' | 'remove' | 'admin';
+export type Capability = 'public' | 'read' | 'control' | 'images' | 'rebuild' | 'remove' | 'admin';
 
 /**
  * The access table: every route by method and path, and the capability that it asks for. A route that is not here does
@@ -32,6 +32,11 @@ const table: Record<string, Capability> = {
   'POST /api/containers/:id/remove': 'remove',
   'GET /containers/:id/reveal': 'read',
   'POST /containers/:id/reveal': 'admin',
+  'GET /containers/:id/rebuild': 'rebuild',
+  'GET /fragments/containers/:id/rebuild': 'rebuild',
+  'GET /api/containers/:id/rebuild': 'rebuild',
+  'POST /containers/:id/rebuild': 'rebuild',
+  'POST /api/containers/:id/rebuild': 'rebuild',
   'POST /containers/:id/:action': 'control',
   'POST /api/containers/:id/:action': 'control',
 
@@ -45,22 +50,45 @@ const table: Record<string, Capability> = {
   'GET /projects/:project': 'read',
   'GET /fragments/projects/:project': 'read',
   'GET /api/projects/:project': 'read',
+  'GET /projects/:project/rebuild': 'rebuild',
+  'POST /projects/:project/rebuild': 'rebuild',
+  'POST /api/projects/:project/rebuild': 'rebuild',
   'POST /projects/:project/:action': 'control',
   'POST /api/projects/:project/:action': 'control',
 
   'GET /images': 'read',
   'GET /fragments/images': 'read',
   'GET /api/images': 'read',
+  'GET /images/pull': 'images',
+  'POST /images/pull': 'images',
+  'POST /api/images/pull': 'images',
+  'POST /images/check': 'images',
+  'POST /api/images/check': 'images',
+  'GET /images/prune': 'images',
+  'POST /images/prune': 'images',
+  'POST /api/images/prune': 'images',
   'GET /images/:id': 'read',
   'GET /fragments/images/:id': 'read',
   'GET /api/images/:id': 'read',
   'GET /images/:id/remove': 'images',
   'POST /images/:id/remove': 'images',
   'POST /api/images/:id/remove': 'images',
+
+  'GET /operations': 'read',
+  'GET /fragments/operations': 'read',
+  'GET /api/operations': 'read',
+  'GET /operations/:n': 'read',
+  'GET /fragments/operations/:n': 'read',
+  'GET /api/operations/:n': 'read',
+  // Besides, the kind of the work has to be one that its canceller may start.
+  'POST /operations/:n/cancel': 'control',
+  'POST /api/operations/:n/cancel': 'control',
+  'POST /operations/:n/dismiss': 'control',
+  'POST /api/operations/:n/dismiss': 'control',
 };
 
 /** The capabilities that change something, which `READ_ONLY` switches off. */
-const changing: ReadonlySet<Capability> = new Set(['control', 'images', 'remove']);
+const changing: ReadonlySet<Capability> = new Set(['control', 'images', 'rebuild', 'remove']);
 
 /**
  * The capability that a route asks for; HEAD is GET.
@@ -85,5 +113,5 @@ export function checkCapability(capability: Capability, config: Config): void {
 /** What everybody may do under these settings. */
 export function offers(config: Config): Can {
   const canChange = !config.readOnly;
-  return { control: canChange, remove: canChange, images: canChange, reveal: true };
+  return { control: canChange, remove: canChange, images: canChange, rebuild: canChange, reveal: true };
 }

@@ -3,8 +3,9 @@ import { Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
 import { isProblem } from '../errors.ts';
 import { renderContainerDetail } from '../feeds/container.ts';
-import { containerListModel } from '../feeds/containers.ts';
+import { containerListModel, workOf } from '../feeds/containers.ts';
 import { morph, remove } from '../feeds/frames.ts';
+import { containerClaim } from '../services/claims.ts';
 import { selectContainers } from '../services/container-list.ts';
 import type { Container } from '../services/containers.ts';
 import type { ContainerAction, RemoveChoices } from '../services/docker.ts';
@@ -16,7 +17,16 @@ import { rowModel } from '../views/models/containers.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { toContainerDetailJson, toContainerJson } from './container-json.ts';
 import { logPane } from './logs.ts';
-import { isHtmx, requireEngine, resolveContainer, sendFragment, sendPage, viewContext, wayBack } from './pages.ts';
+import {
+  answerFrame,
+  isHtmx,
+  requireEngine,
+  resolveContainer,
+  sendFragment,
+  sendPage,
+  viewContext,
+  wayBack,
+} from './pages.ts';
 import * as schemas from './schemas.ts';
 import { renderCharts } from './stats.ts';
 
@@ -98,7 +108,10 @@ export function registerContainers(app: App, deps: Deps): void {
   app.get('/fragments/containers/:id', { schema: { params: schemas.IdParams } }, async (request, reply) => {
     const container = await find(request);
     const context = viewContext(request, deps);
-    const head = deps.render('fragments/container/head', headModel(container, context));
+    const head = deps.render(
+      'fragments/container/head',
+      headModel(container, context, workOf(deps, container, context.base)),
+    );
     return sendFragment(reply, head + (await renderDetail(deps, container, context, false)));
   });
 
@@ -156,7 +169,7 @@ export function registerContainers(app: App, deps: Deps): void {
     const container = await find(request);
     await act(container, 'remove', toChoices(request.body));
     const message = `${container.name} was removed.`;
-    if (isHtmx(request)) return sendFragment(reply, remove(`container-${container.id}`) + renderMessage(message));
+    if (isHtmx(request)) return sendFragment(reply, remove(`container-${container.id}`) + answerFrame(deps, message));
     deps.messages.leave(reply, [{ kind: 'status', text: message }]);
     return reply.redirect(`${deps.config.basePath}/containers`, 303);
   });
@@ -181,6 +194,7 @@ export function registerContainers(app: App, deps: Deps): void {
   /** Does it, and waits until the inventory shows it, so that the answer already does. */
   async function act(container: Container, action: ContainerAction, choices?: RemoveChoices): Promise<Container> {
     requireEngine(deps);
+    deps.operations.requireFree([containerClaim(container.id)]);
     await deps.docker.actOnContainer(container.id, action, container.name, choices);
     await deps.inventory.refresh([container.id]);
     if (action === 'kill') await untilEnded(deps.inventory, container.id);
@@ -188,19 +202,15 @@ export function registerContainers(app: App, deps: Deps): void {
   }
 
   function answer(request: FastifyRequest, reply: FastifyReply, container: Container, text: string) {
-    if (isHtmx(request)) return sendFragment(reply, renderRow(request, container) + renderMessage(text));
+    if (isHtmx(request)) return sendFragment(reply, renderRow(request, container) + answerFrame(deps, text));
     deps.messages.leave(reply, [{ kind: 'status', text }]);
     return reply.redirect(wayBack(request, deps, `/containers/${container.id}`), 303);
   }
 
   function renderRow(request: FastifyRequest, container: Container): string {
-    const model = rowModel(container, deps.rowFigures(container.id), viewContext(request, deps));
+    const context = viewContext(request, deps);
+    const model = rowModel(container, deps.rowFigures(container.id), context, workOf(deps, container, context.base));
     return morph(`container-${container.id}`, deps.render('fragments/containers/row', model));
-  }
-
-  function renderMessage(text: string): string {
-    const messages = [{ kind: 'status', text }];
-    return morph('messages', deps.render('fragments/messages', { base: deps.config.basePath, messages }));
   }
 }
 
@@ -254,7 +264,10 @@ async function sendContainerPage(
 ) {
   const context = viewContext(request, deps);
   const body = deps.render('pages/container', {
-    headHtml: deps.render('fragments/container/head', headModel(container, context)),
+    headHtml: deps.render(
+      'fragments/container/head',
+      headModel(container, context, workOf(deps, container, context.base)),
+    ),
     detailHtml: await renderDetail(deps, container, context, reveal),
     chartsHtml: await renderCharts(deps, container.id, '1h', context),
     logsHtml: deps.render('fragments/logs/viewer', await logPane(deps, container, context)),

@@ -2,8 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { App, Deps } from '../deps.ts';
 import { type ErrorCode, isProblem, Problem } from '../errors.ts';
-import { partial } from '../feeds/frames.ts';
-import { isHtmx, sendFragment, sendPage } from './pages.ts';
+import { failureFrame, isHtmx, sendFragment, sendPage } from './pages.ts';
 
 /** What the framework calls its own refusals, in our words. */
 const frameworkProblems: Record<string, readonly [ErrorCode, string]> = {
@@ -89,9 +88,10 @@ function sendJson(problem: Problem, request: FastifyRequest, reply: FastifyReply
 }
 
 function sendMessages(problem: Problem, request: FastifyRequest, reply: FastifyReply, deps: Deps) {
-  const messages = [toMessage(problem)];
-  const html = deps.render('fragments/messages', { base: deps.config.basePath, messages, requestId: request.id });
-  return sendFragment(reply, isHtmx(request) ? partial('#messages', 'outerMorph', html) : html);
+  const message = toMessage(problem);
+  if (isHtmx(request)) return sendFragment(reply, failureFrame(deps, message, request.id));
+  const base = deps.config.basePath;
+  return sendFragment(reply, deps.render('fragments/messages', { base, messages: [message], requestId: request.id }));
 }
 
 const toMessage = (problem: Problem) =>

@@ -2,8 +2,8 @@ import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
-import { morph, remove } from '../feeds/frames.ts';
-import { imagesModel } from '../feeds/images.ts';
+import { remove } from '../feeds/frames.ts';
+import { imagesModel, imageWorkOf } from '../feeds/images.ts';
 import { toMs } from '../services/containers.ts';
 import { checkImageRef } from '../services/docker-gate.ts';
 import type { EngineHistoryItem } from '../services/docker-types.ts';
@@ -12,7 +12,7 @@ import { type ImageName, nameOf } from '../services/image-refs.ts';
 import { bareId, type Image, imageUsers, toImage } from '../services/images.ts';
 import { imageDetailModel, removeImageModel } from '../views/models/image.ts';
 import { maskText, maskValueText, toText } from '../views/secrets.ts';
-import { isHtmx, requireEngine, sendFragment, sendPage, viewContext } from './pages.ts';
+import { answerFrame, isHtmx, requireEngine, sendFragment, sendPage, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
 
 /** Images: the list, one of them, and its removal. */
@@ -97,14 +97,7 @@ export function registerImages(app: App, deps: Deps): void {
       return reply.redirect(`${deps.config.basePath}/images`, 303);
     }
     const hex = bareId(request.params.id);
-    const messages = deps.render('fragments/messages', {
-      base: deps.config.basePath,
-      messages: [{ kind: 'status', text }],
-    });
-    return sendFragment(
-      reply,
-      (/^[0-9a-f]{64}$/.test(hex) ? remove(`image-${hex}`) : '') + morph('messages', messages),
-    );
+    return sendFragment(reply, (/^[0-9a-f]{64}$/.test(hex) ? remove(`image-${hex}`) : '') + answerFrame(deps, text));
   });
 
   app.post(
@@ -157,7 +150,7 @@ export function registerImages(app: App, deps: Deps): void {
       docker.imageHistory(image.id, ref),
     ]);
     const used: UsedImage = { ...image, containers: imageUsers(image, inventory.containers()) };
-    return { image: used, inspect, layers };
+    return { image: used, inspect, layers, work: imageWorkOf(deps, image, deps.config.basePath) };
   }
 
   const detail = async (request: FastifyRequest) => imageDetailModel(await find(request), viewContext(request, deps));

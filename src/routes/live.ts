@@ -9,6 +9,7 @@ import { openEngine } from '../feeds/engine.ts';
 import { openImage } from '../feeds/image.ts';
 import { openImageList } from '../feeds/images.ts';
 import { createBatchRenderer, openEndedLog, openLog } from '../feeds/logs.ts';
+import { openOperation, openOperationList, openOperationsNow } from '../feeds/operations.ts';
 import { openStats } from '../feeds/stats.ts';
 import { checkContainerRef } from '../services/docker-gate.ts';
 import type { Connection, Live, Subscription } from '../services/live.ts';
@@ -74,6 +75,20 @@ export function registerLive(app: App, deps: Deps): void {
       return { key: JSON.stringify(['images', query]), open: openImageList(deps, query, context) };
     },
 
+    operations: ({ request, context }) => {
+      const { state, before } = parse(schemas.OperationQuery, request);
+      return {
+        key: JSON.stringify(['operations', state, before]),
+        open: openOperationList(deps, { state, before }, context),
+      };
+    },
+
+    operation: async ({ name, context }) => {
+      const id = /^\d{1,15}$/.test(name) ? Number(name) : 0;
+      if (!(await deps.operations.find(id))) throw new Problem('not_found', `Operation ${name.slice(0, 20)} not found`);
+      return { key: `operation:${id}`, open: openOperation(deps, id, context) };
+    },
+
     image: ({ name, context }) => {
       if (!isFullId(name)) throw new Problem('invalid', 'topic: image:<id> takes the 64 hex digits of its id.');
       const { host } = context();
@@ -117,16 +132,25 @@ export function registerLive(app: App, deps: Deps): void {
     const [kind = '', ...rest] = text.split(':');
     const name = rest.join(':');
     const topic = Object.hasOwn(topics, kind) ? topics[kind] : undefined;
-    const takesName = kind !== 'containers' && kind !== 'images';
+    const takesName = !['containers', 'images', 'operations'].includes(kind);
     if (!topic || takesName === (name === '')) {
       throw new Problem(
         'invalid',
-        `topic: must be one of containers, images, image:<id>, container:<id>, head:<id>, project:<name>, stats:<id>, logs:<id>.`,
+        'topic: must be one of containers, images, image:<id>, container:<id>, head:<id>, project:<name>, stats:<id>, ' +
+          'logs:<id>, operations, operation:<n>.',
       );
     }
     const host = request.hostname;
     const asked = { request, name, context: () => viewContext({ hostname: host }, deps) };
     return topic(asked);
+  }
+
+  /** What every page follows; the page of an operation tells that one itself. */
+  function operationsNow(request: FastifyRequest, wanted: readonly string[]): Subscription {
+    const own = wanted.map((topic) => /^operation:(\d{1,15})$/.exec(topic)?.[1]).find(Boolean);
+    const context = () => viewContext({ hostname: request.hostname }, deps);
+    const open = openOperationsNow(deps, context, own === undefined ? undefined : Number(own));
+    return { key: `operations-now:${own ?? ''}`, open };
   }
 
   const placesTaken = new Map<string, number>();
@@ -165,7 +189,11 @@ export function registerLive(app: App, deps: Deps): void {
         takePlace(request);
         const wanted = [(request.query as Static<typeof LiveQuery>).topic].flat();
         const opened = await Promise.all(wanted.map((topic) => subscribe(topic, request)));
-        subscriptions.set(request, [{ key: 'engine', open: openEngine(deps) }, ...opened]);
+        subscriptions.set(request, [
+          { key: 'engine', open: openEngine(deps) },
+          operationsNow(request, wanted),
+          ...opened,
+        ]);
       },
     },
     (socket, request) => {

@@ -1,15 +1,23 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
+import { morph, partial } from '../feeds/frames.ts';
 import type { Container } from '../services/containers.ts';
+import type { Operation } from '../services/operation-types.ts';
 import type { Message, ViewContext } from '../views/models/context.ts';
 import { engineModel } from '../views/models/engine.ts';
+import { operationsNowModel } from '../views/models/operations.ts';
 import { offers } from './access.ts';
+import { toOperationJson } from './operation-json.ts';
 
 /** What a page is called, where it stands in the navigation, and the topics (with their parameters) that keep it true. */
 export type PageHead = {
   title: string;
-  nav: 'containers' | 'images' | '';
+  nav: 'containers' | 'images' | 'operations' | '';
+  /** The operation that the page itself is about: it is not told among the messages as well. */
+  operation?: number;
+  /** Whether it is loaded again every few seconds where scripts are off. */
+  reloads?: boolean;
   topics: readonly string[];
   parameters?: Record<string, string>;
 };
@@ -41,13 +49,13 @@ function shell(request: FastifyRequest, deps: Deps, head: PageHead, messages: Me
   return {
     ...head,
     ...preferencesOf(request),
-    base: config.basePath,
     demo: config.demo,
     readOnly: config.readOnly,
     live: liveUrl(config.basePath, head.topics, head.parameters),
     engine: engineModel(inventory.engine(), docker.addressText),
     assets,
     messages,
+    ...operationsNowModel(deps.operations.current(), viewContext(request, deps), head.operation),
   };
 }
 
@@ -71,6 +79,42 @@ export function sendPage(
   return reply.type('text/html; charset=utf-8').view('layouts/page', { ...shell(request, deps, head, shown), body });
 }
 
+/** What a page shows of something that was done, in the place of what was done before. */
+export function answerFrame(deps: Deps, text: string): string {
+  const message = { kind: 'status', text } as const;
+  return morph('answer', deps.render('fragments/answer', { base: deps.config.basePath, message }));
+}
+
+/** What a page shows of something that failed, above what failed before: it stays until somebody takes it away. */
+export function failureFrame(deps: Deps, message: Message, requestId: string): string {
+  const html = deps.render('fragments/message', { base: deps.config.basePath, message, requestId });
+  return partial('#failures', 'afterbegin', html);
+}
+
+/**
+ * Answers with an operation that was just started: 202 for a script, its page for a plain form, and for htmx the part of
+ * every page that shows what runs.
+ */
+export function sendOperation(request: FastifyRequest, reply: FastifyReply, deps: Deps, operation: Operation) {
+  const path = `${deps.config.basePath}/operations/${operation.id}`;
+  if (!isHtmx(request)) return reply.redirect(path, 303);
+  const model = operationsNowModel(deps.operations.current(), viewContext(request, deps));
+  return sendFragment(
+    reply,
+    morph('operations-now', deps.render('fragments/operations/now', model)) +
+      morph('operations-badge', deps.render('fragments/operations/badge', model)),
+  );
+}
+
+/** Answers a script with an operation that was just started. */
+export function sendOperationJson(reply: FastifyReply, deps: Deps, operation: Operation) {
+  reply.code(202).header('location', `${deps.config.basePath}/api/operations/${operation.id}`);
+  return toOperationJson(operation);
+}
+
+/** Who asks: there are no users yet, so it is the address. */
+export const actorOf = (request: FastifyRequest): string => request.ip;
+
 /** Answers with a fragment. */
 export const sendFragment = (reply: FastifyReply, html: string) => reply.type('text/html; charset=utf-8').send(html);
 
@@ -78,7 +122,8 @@ export const sendFragment = (reply: FastifyReply, html: string) => reply.type('t
 export const isHtmx = (request: FastifyRequest): boolean => request.headers['hx-request'] === 'true';
 
 /** Pages that only a form leads to: nobody can come back to them, but to what they are of. */
-const postOnly = /^(\/(?:containers|projects)\/[^/]+)\/(?:start|stop|restart|pause|unpause|kill|reveal)\/?$/;
+const postOnly =
+  /^(\/(?:containers|projects|operations)\/[^/]+|\/images)\/(?:start|stop|restart|pause|unpause|kill|reveal|check|cancel|dismiss)\/?$/;
 
 /**
  * The way back for a plain form: the page it was on, if that is one of ours.

@@ -2,20 +2,28 @@ import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
-import { morph } from '../feeds/frames.ts';
+import { busyWith, toRow } from '../feeds/containers.ts';
+import { projectClaim } from '../services/claims.ts';
 import { selectContainers } from '../services/container-list.ts';
-import { actOnProject, type ProjectAction, projectActions } from '../services/projects.ts';
-import { type GroupInput, groupModel, projectPageModel } from '../views/models/containers.ts';
+import type { Operation } from '../services/operation-types.ts';
+import { type ProjectAction, projectActions } from '../services/projects.ts';
+import { type GroupInput, projectPageModel } from '../views/models/containers.ts';
 import { toContainerJson } from './container-json.ts';
-import { isHtmx, requireEngine, sendFragment, sendPage, viewContext, wayBack } from './pages.ts';
+import {
+  actorOf,
+  requireEngine,
+  sendFragment,
+  sendOperation,
+  sendOperationJson,
+  sendPage,
+  viewContext,
+} from './pages.ts';
 import * as schemas from './schemas.ts';
 
 const ActionParams = Type.Object({
   project: Type.String({ minLength: 1, maxLength: 255 }),
   action: schemas.oneOf(projectActions),
 });
-
-const done: Record<ProjectAction, string> = { start: 'started', stop: 'stopped', restart: 'restarted' };
 
 /** Compose projects: one of them, and what can be done to all its containers. */
 export function registerProjects(app: App, deps: Deps): void {
@@ -49,14 +57,7 @@ export function registerProjects(app: App, deps: Deps): void {
 
   app.post('/projects/:project/:action', { schema: { params: ActionParams } }, async (request, reply) => {
     const { project, action } = request.params;
-    const results = await act(project, action);
-    const failed = results.filter((result) => !result.ok).length;
-    const text = `${results.length - failed} of ${results.length} containers of ${project} were ${done[action]}.`;
-    const told = results.map(({ name, ok, detail }) => ({ name, ok, text: detail || done[action] }));
-    const messages = [{ kind: failed ? ('error' as const) : ('status' as const), text, results: told }];
-    if (isHtmx(request)) return sendFragment(reply, renderGroup(request, project) + renderMessages(messages));
-    deps.messages.leave(reply, messages);
-    return reply.redirect(wayBack(request, deps, `/projects/${encodeURIComponent(project)}`), 303);
+    return sendOperation(request, reply, deps, await start(request, project, action));
   });
 
   app.post(
@@ -64,23 +65,21 @@ export function registerProjects(app: App, deps: Deps): void {
     {
       schema: {
         tags: ['projects'],
-        summary: 'Start, stop or restart all containers of a project in dependency order',
+        summary: 'Start, stop or restart all containers of a project in dependency order, as an operation',
         params: ActionParams,
-        response: { 200: schemas.ProjectResult },
+        response: { 202: schemas.Operation },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { project, action } = request.params;
-      return { project, action, results: await act(project, action) };
+      return sendOperationJson(reply, deps, await start(request, project, action));
     },
   );
 
-  async function act(project: string, action: ProjectAction) {
+  function start(request: FastifyRequest, project: string, action: ProjectAction): Promise<Operation> {
     requireEngine(deps);
     const containers = find(project).rows.map((row) => row.container);
-    const results = await actOnProject(deps.docker, containers, action);
-    await deps.inventory.refresh(containers.map((container) => container.id));
-    return results;
+    return deps.projects.start(project, containers, action, actorOf(request));
   }
 
   function find(project: string): GroupInput {
@@ -89,15 +88,8 @@ export function registerProjects(app: App, deps: Deps): void {
     if (!group) requireEngine(deps);
     if (!group) throw new Problem('not_found', `Project ${project} not found`);
     const { containers, ...rest } = group;
-    return { ...rest, rows: containers.map((container) => ({ container, figures: deps.rowFigures(container.id) })) };
-  }
-
-  function renderGroup(request: FastifyRequest, project: string): string {
-    const model = groupModel(find(project), viewContext(request, deps));
-    return morph(`project-${model.group.slug}-head`, deps.render('fragments/containers/group-head', model));
-  }
-
-  function renderMessages(messages: object[]): string {
-    return morph('messages', deps.render('fragments/messages', { base: deps.config.basePath, messages }));
+    const { basePath } = deps.config;
+    const busy = busyWith(deps, projectClaim(project), basePath);
+    return { ...rest, busy, rows: containers.map((container) => toRow(deps, container, basePath)) };
   }
 }

@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
 import { containerSorts, stateFilters } from '../services/container-list.ts';
 import { imageSorts } from '../services/image-list.ts';
+import { operationKinds, operationStates } from '../services/operation-types.ts';
 
 /** The shapes of the JSON under `/api`: they validate, they serialize, and the OpenAPI document is made of them. */
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -144,18 +145,84 @@ export const ActionResult = Type.Object({
   detail: Type.String(),
 });
 
+const nullableTime = nullable(time);
+
+export const Operation = Type.Object({
+  id: Type.Integer(),
+  kind: Type.String({ description: operationKinds.join(', ') }),
+  target: Type.String(),
+  state: Type.String({ description: operationStates.join(', ') }),
+  progress: nullable(Type.Number({ description: '0 to 1; null where nobody can tell' })),
+  message: Type.String(),
+  actor: Type.String(),
+  queuedAt: time,
+  startedAt: nullableTime,
+  finishedAt: nullableTime,
+  error: nullable(Type.String()),
+  errorCode: nullable(Type.String()),
+  canCancel: Type.Boolean(),
+  steps: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      detail: Type.String(),
+      state: Type.String({ description: 'waiting, running, done, failed' }),
+      startedAt: nullableTime,
+      finishedAt: nullableTime,
+    }),
+  ),
+  layers: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      state: Type.String({ description: 'waiting, downloading, downloaded, extracting, done, present' }),
+      currentBytes: nullable(bytes),
+      totalBytes: nullable(bytes),
+    }),
+  ),
+  bytes: nullable(Type.Object({ current: bytes, total: bytes, perSecond: bytes })),
+  results: Type.Array(ActionResult),
+  lastLines: Type.Array(Type.String()),
+  engineMessage: Type.Optional(Type.String()),
+});
+
+const ImageBrief = Type.Object({
+  id: Type.String(),
+  tags: Type.Array(Type.String()),
+  digests: Type.Array(Type.String()),
+  createdAt: Type.String(),
+});
+
+export const RebuildPreview = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  reference: nullable(Type.String({ description: 'what is pulled; null where there is no tag' })),
+  before: ImageBrief,
+  after: nullable(ImageBrief),
+  update: Type.String({ description: 'what its registry is known to have: newer, current, failed, unchecked, local' }),
+  changes: Type.Array(
+    Type.Object({
+      field: Type.String(),
+      name: Type.String(),
+      before: nullable(Type.String()),
+      after: nullable(Type.String()),
+    }),
+  ),
+  kept: Type.Object({
+    variables: Type.Integer(),
+    mounts: Type.Integer(),
+    networks: Type.Integer(),
+    ports: Type.Integer(),
+  }),
+  warnings: Type.Array(Type.String()),
+  dependants: Type.Array(Type.Object({ id: Type.String(), name: Type.String() })),
+  refusal: nullable(Type.Object({ code: Type.String(), reason: Type.String(), offersSameImage: Type.Boolean() })),
+});
+
 export const Project = Type.Object({
   name: Type.String(),
   title: Type.String(),
   running: Type.Integer(),
   total: Type.Integer(),
   containers: Type.Array(Container),
-});
-
-export const ProjectResult = Type.Object({
-  project: Type.String(),
-  action: Type.String(),
-  results: Type.Array(ActionResult),
 });
 
 export const Removed = Type.Object({ id: Type.String(), removed: Type.Literal(true) });
@@ -198,6 +265,43 @@ const checkbox = Type.Optional(
 );
 
 export const RemoveBody = Type.Union([Type.Object({ force: checkbox, volumes: checkbox }), Type.Null()]);
+
+// Entered for one pull, never kept.
+const login = {
+  username: Type.Optional(Type.String({ maxLength: 200 })),
+  password: Type.Optional(Type.String({ maxLength: 4_000 })),
+};
+
+export const PullBody = Type.Object({ reference: Type.String({ minLength: 1, maxLength: 400 }), ...login });
+
+export const PullQuery = Type.Object({ reference: Type.String({ maxLength: 400, default: '' }) });
+
+export const PruneBody = Type.Union([Type.Object({ unused: checkbox }), Type.Null()]);
+
+const rebuildFields = {
+  pull: checkbox,
+  force: checkbox,
+  ...login,
+};
+
+export const RebuildBody = Type.Union([Type.Object(rebuildFields), Type.Null()]);
+
+export const RebuildProjectBody = Type.Union([
+  Type.Object({ ...rebuildFields, onFailure: Type.Optional(oneOf(['stop', 'go_on'])) }),
+  Type.Null(),
+]);
+
+export const OperationParams = Type.Object({ n: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }) });
+
+/** The states that a list of operations can be narrowed to: one of them, or those that run, or that failed. */
+export const OperationQuery = Type.Object(
+  {
+    state: choice([...new Set(['active', 'failed', ...operationStates])]),
+    before: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
+    limit: Type.Integer({ minimum: 1, maximum: 200, default: 100 }),
+  },
+  knownOnly,
+);
 
 export const RemoveImageBody = Type.Union([Type.Object({ force: checkbox }), Type.Null()]);
 

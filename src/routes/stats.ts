@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { App, Deps } from '../deps.ts';
+import { workOf } from '../feeds/containers.ts';
 import { checkContainerRef } from '../services/docker-gate.ts';
 import type { StatsRange } from '../services/stats-store.ts';
 import { chartsModel } from '../views/models/charts.ts';
@@ -19,7 +20,10 @@ export function registerStats(app: App, deps: Deps): void {
     const range = request.query.range;
     const context = viewContext(request, deps);
     const body = deps.render('pages/stats', {
-      headHtml: deps.render('fragments/container/head', headModel(container, context)),
+      headHtml: deps.render(
+        'fragments/container/head',
+        headModel(container, context, workOf(deps, container, context.base)),
+      ),
       chartsHtml: await renderCharts(deps, container.id, range, context),
     });
     const topics = [`head:${container.id}`, `stats:${container.id}`];

@@ -53,7 +53,9 @@ export function toAuthHeader(registry: string, credentials: Credentials | undefi
     ...(identityToken === undefined ? { username, password } : { identitytoken: identityToken }),
     serveraddress: keyOf(registry),
   };
-  return { 'X-Registry-Auth': Buffer.from(JSON.stringify(auth)).toString('base64url') };
+  // For URLs, and padded: engines take a header without its padding for no login at all, and don't say so.
+  const header = Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+  return { 'X-Registry-Auth': header };
 }
 
 type Config = Record<string, unknown>;

@@ -9,12 +9,14 @@ export const toStep = (name: string): Step => ({
   finishedAt: null,
 });
 
-/** Begins the step of that name, the planned one that waits or a new one at the end; the one before is done. */
+/** Begins the step of that name, the planned one that waits or a new one before those; the one before is done. */
 export function beginStep(steps: readonly Step[], name: string, detail: string): Step[] {
   const begun: Step = { name, detail, state: 'running', startedAt: Date.now(), finishedAt: null };
   const before = endSteps(steps, 'done');
   const place = before.findIndex((step) => step.name === name && step.state === 'waiting');
-  return place < 0 ? [...before, begun] : before.with(place, begun);
+  if (place >= 0) return before.with(place, begun);
+  const next = before.findIndex((step) => step.state === 'waiting');
+  return next < 0 ? [...before, begun] : before.toSpliced(next, 0, begun);
 }
 
 /** Ends the step that runs. */

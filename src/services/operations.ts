@@ -18,7 +18,7 @@ export type Wanted = {
 /** How an operation ended, where it did not throw. */
 export type Outcome = {
   message: string;
-  state?: 'succeeded' | 'failed' | 'rolled_back';
+  state?: 'succeeded' | 'failed' | 'rolled_back' | 'interrupted';
   error?: unknown;
   details?: Details;
 };
@@ -41,6 +41,11 @@ export type Run = {
   report(changes: { progress?: number | null; message?: string; details?: Details }): void;
   /** From here on it can't be cancelled. */
   hold(): void;
+  /**
+   * Takes more that nobody else may work on.
+   * @throws Problem `conflict` that names the operation which works on it
+   */
+  claim(claims: readonly string[]): void;
 };
 
 /** The work itself. What it throws is a failure; Unfinished leaves it for the next start. */
@@ -96,9 +101,11 @@ export async function createOperations(
   const claimed = new Map<string, Operation | 'being started'>();
   const waiting: Active[] = [];
   const listeners = new Set<(operation: Operation) => void>();
+  const claimListeners = new Set<() => void>();
   const closing = new AbortController();
   let running = 0;
   let isClosed = false;
+  let closed: Promise<void> | undefined;
 
   await interruptLost();
   /** What a page shows besides those that run: failures that nobody read, and what has just succeeded. */
@@ -117,6 +124,17 @@ export async function createOperations(
     for (const listener of listeners) {
       try {
         listener(operation);
+      } catch (err) {
+        log.warn({ err }, 'a listener of the operations failed');
+      }
+    }
+  }
+
+  /** Says that something began or ceased to be worked on. */
+  function tellClaims() {
+    for (const listener of claimListeners) {
+      try {
+        listener();
       } catch (err) {
         log.warn({ err }, 'a listener of the operations failed');
       }
@@ -185,7 +203,17 @@ export async function createOperations(
     waiting.push(item);
     admitNext();
     tell(item.operation);
+    tellClaims();
     return item.operation;
+  }
+
+  function takeMore(item: Active, claims: readonly string[]) {
+    const fresh = claims.filter((claim) => !item.claims.includes(claim));
+    const holder = holderOf(fresh);
+    if (holder) throw conflict(holder);
+    item.claims = [...item.claims, ...fresh];
+    for (const claim of fresh) claimed.set(claim, item.operation);
+    tellClaims();
   }
 
   function admitNext() {
@@ -225,6 +253,7 @@ export async function createOperations(
       report: ({ details, ...changes }) =>
         change(item, { ...changes, ...(details && { details: { ...item.operation.details, ...details } }) }),
       hold: () => change(item, { canCancel: false }),
+      claim: (claims) => takeMore(item, claims),
     };
   }
 
@@ -260,6 +289,8 @@ export async function createOperations(
 
   function end(item: Active, changes: Partial<Operation>) {
     item.operation = { ...item.operation, ...changes, canCancel: false };
+    // What was planned and never begun says nothing any more.
+    item.operation.steps = item.operation.steps.filter((step) => step.state !== 'waiting');
     release(item);
     void save(item).then(() => (isClosed ? undefined : store.prune().catch(() => {})));
     show(item.operation);
@@ -276,6 +307,7 @@ export async function createOperations(
   function release(item: Active) {
     active.delete(item.operation.id);
     for (const claim of item.claims) claimed.delete(claim);
+    tellClaims();
   }
 
   function show(operation: Operation) {
@@ -290,6 +322,20 @@ export async function createOperations(
     const operation = recent.get(id);
     if (!recent.delete(id) || !operation || isClosed) return;
     tell(operation);
+  }
+
+  async function closeOnce() {
+    closing.abort(new Unfinished());
+    for (const item of waiting.splice(0)) fail(item, new Unfinished());
+    const items = [...active.values()];
+    const patience = new AbortController();
+    const bound = sleep(bounds.closeMs, undefined, { signal: patience.signal }).catch(() => {});
+    await Promise.race([Promise.all(items.map(({ done }) => done)), bound]);
+    patience.abort();
+    await Promise.all(items.map(save));
+    isClosed = true;
+    listeners.clear();
+    claimListeners.clear();
   }
 
   return {
@@ -375,18 +421,16 @@ export async function createOperations(
       return () => void listeners.delete(listener);
     },
 
+    /** Calls back when something began or ceased to be worked on; returns how to stop that. */
+    onClaims(listener: () => void): () => void {
+      claimListeners.add(listener);
+      return () => void claimListeners.delete(listener);
+    },
+
     /** Ends all work that can be ended, and waits for it, 1.5 s at most. Further calls wait for the first. */
-    async close(): Promise<void> {
-      closing.abort(new Unfinished());
-      for (const item of waiting.splice(0)) fail(item, new Unfinished());
-      const items = [...active.values()];
-      const patience = new AbortController();
-      const bound = sleep(bounds.closeMs, undefined, { signal: patience.signal }).catch(() => {});
-      await Promise.race([Promise.all(items.map(({ done }) => done)), bound]);
-      patience.abort();
-      await Promise.all(items.map(save));
-      isClosed = true;
-      listeners.clear();
+    close(): Promise<void> {
+      closed ??= closeOnce();
+      return closed;
     },
   };
 }

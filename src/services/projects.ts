@@ -1,16 +1,69 @@
-import { isProblem } from '../errors.ts';
+import { isProblem, Problem } from '../errors.ts';
+import { containerClaim, projectClaim } from './claims.ts';
 import type { Container } from './containers.ts';
 import type { DockerPort } from './docker.ts';
+import type { Inventory } from './inventory.ts';
+import type { Operation, Result } from './operation-types.ts';
+import type { Operations, Outcome, Run } from './operations.ts';
 
 /** What can be done to all containers of a project. */
 export const projectActions = ['start', 'stop', 'restart'] as const;
 export type ProjectAction = (typeof projectActions)[number];
 
-/** How one container fared in an action on its group. */
-export type ActionResult = { id: string; name: string; ok: boolean; detail: string };
+/** What was done to all, as a message says it. */
+export const projectDone: Record<ProjectAction, string> = { start: 'started', stop: 'stopped', restart: 'restarted' };
 
 /** Actions that run at the same time at most. */
 const maxParallel = 8;
+
+/** Group actions on Compose projects. */
+export type Projects = ReturnType<typeof createProjects>;
+
+/** Creates the group actions: each is an operation, with the result of each container. */
+export function createProjects(docker: DockerPort, inventory: Inventory, operations: Operations) {
+  return {
+    /**
+     * Starts doing one thing to all containers of a project.
+     * @throws Problem `conflict` where something works on one of them
+     */
+    start: (
+      project: string,
+      containers: readonly Container[],
+      action: ProjectAction,
+      actor: string,
+    ): Promise<Operation> =>
+      operations.start(
+        {
+          kind: `project_${action}`,
+          target: project,
+          actor,
+          claims: [projectClaim(project), ...containers.map(({ id }) => containerClaim(id))],
+          canCancel: false,
+        },
+        async (run) => {
+          const results = await actOnProject(docker, containers, action, toReport(run, containers.length));
+          await inventory.refresh(containers.map(({ id }) => id));
+          return summary(project, action, results);
+        },
+      ),
+  };
+}
+
+function toReport(run: Run, total: number) {
+  const results: Result[] = [];
+  return (result: Result) => {
+    results.push(result);
+    const details = { results: [...results] };
+    run.report({ progress: results.length / total, message: `${results.length} of ${total} containers`, details });
+  };
+}
+
+function summary(project: string, action: ProjectAction, results: Result[]): Outcome {
+  const done = results.filter(({ ok }) => ok).length;
+  const message = `${done} of ${results.length} containers of ${project} were ${projectDone[action]}.`;
+  if (done === results.length) return { message, details: { results } };
+  return { state: 'failed', message, error: new Problem('conflict', message), details: { results } };
+}
 
 /**
  * Sorts containers into levels: each depends only on levels before its own. Those in a circle of dependencies, which
@@ -38,16 +91,22 @@ export async function actOnProject(
   docker: DockerPort,
   containers: readonly Container[],
   action: ProjectAction,
-): Promise<ActionResult[]> {
+  onResult: (result: Result) => void = () => {},
+): Promise<Result[]> {
   const levels = dependencyLevels(containers);
-  const results: ActionResult[] = [];
+  const results: Result[] = [];
   for (const level of action === 'stop' ? levels.reverse() : levels) {
-    results.push(...(await inParallel(level, (container) => act(docker, container, action))));
+    const tell = async (container: Container) => {
+      const result = await act(docker, container, action);
+      onResult(result);
+      return result;
+    };
+    results.push(...(await inParallel(level, tell)));
   }
   return results;
 }
 
-async function act(docker: DockerPort, container: Container, action: ProjectAction): Promise<ActionResult> {
+async function act(docker: DockerPort, container: Container, action: ProjectAction): Promise<Result> {
   const { id, name } = container;
   try {
     await docker.actOnContainer(id, action, name);

@@ -68,12 +68,13 @@ export function toRecreation({ container, image, next, engine }: RecreationInput
   };
 }
 
-/** Lets a recreation join the namespaces of another container than before. */
-export function joining(recreation: Recreation, oldId: string, newId: string): Recreation {
+/** Lets a recreation join the namespaces of a container's successor; the very same where it joins none of its. */
+export function joining(recreation: Recreation, old: { oldId: string; name: string }, newId: string): Recreation {
   const host = documentOf(recreation.body.HostConfig);
   const joined = namespaceModes
-    .filter((mode) => joinedId(text(host[mode])) === oldId)
+    .filter((mode) => [old.oldId, old.name].includes(joinedId(text(host[mode])) ?? ''))
     .map((mode) => [mode, `container:${newId}`]);
+  if (joined.length === 0) return recreation;
   const HostConfig = { ...host, ...Object.fromEntries(joined) };
   return { ...recreation, body: { ...recreation.body, HostConfig } };
 }
@@ -250,7 +251,8 @@ function compareVersion({ apiVersion }: EngineTraits, [major, minor]: Version): 
 const isAtLeast = (engine: EngineTraits, version: Version) => compareVersion(engine, version) >= 0;
 const isAfter = (engine: EngineTraits, version: Version) => compareVersion(engine, version) > 0;
 
-function foreignPlatform(image: Document, engine: EngineTraits): string | null {
+/** `os/architecture` of an image that is made for another processor than the engine's; else null. */
+export function foreignPlatform(image: Document, engine: EngineTraits): string | null {
   const architecture = text(image.Architecture);
   if (!architecture || !engine.architecture || architecture === engine.architecture) return null;
   return [text(image.Os) || 'linux', architecture, text(image.Variant)].filter(Boolean).join('/');

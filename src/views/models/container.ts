@@ -2,7 +2,15 @@ import type { Container } from '../../services/containers.ts';
 import type { EngineContainerDetail } from '../../services/docker-types.ts';
 import { bytes, count, dateTime, duration, iso, moment, percent, plural, shortId, splitReference } from '../format.ts';
 import { hasMasked, maskArguments, maskText, maskValue, type Piece, toText } from '../secrets.ts';
-import { imageHref, projectHref, type RowFigures, toMemory } from './containers.ts';
+import {
+  type BusyModel,
+  imageHref,
+  noWork,
+  projectHref,
+  type RowFigures,
+  type RowWork,
+  toMemory,
+} from './containers.ts';
 import { type Can, type Shared, toShared, type ViewContext } from './context.ts';
 import { type PortModel, toPortModels } from './ports.ts';
 import { type ActionModel, exitWords, type StateModel, stateAge, toActions, toStateModel } from './states.ts';
@@ -41,12 +49,15 @@ export type HeadModel = Shared & {
     more: ActionModel[];
     /** Gone from the engine: nothing leads further. */
     removed: boolean;
+    busy: BusyModel | null;
+    /** Where a rebuild on a newer image is looked at; null where there is none. */
+    updateHref: string | null;
   };
 };
 
 /** The data of `fragments/container/state` and `…/actions` of a container that is gone, and of which only the id is known. */
 export type RemovedModel = Shared & {
-  head: Pick<HeadModel['head'], 'state' | 'href' | 'main' | 'more' | 'removed'>;
+  head: Pick<HeadModel['head'], 'state' | 'href' | 'main' | 'more' | 'removed' | 'busy' | 'updateHref'>;
 };
 
 /** The data of `fragments/container/detail`. */
@@ -95,7 +106,7 @@ type HealthModel = {
 };
 
 /** The data of `fragments/container/head`, the title of a container's page with its buttons. */
-export function headModel(container: Container, context: ViewContext): HeadModel {
+export function headModel(container: Container, context: ViewContext, work: RowWork = noWork): HeadModel {
   const { base, now } = context;
   const href = projectHref(base, container.project);
   const { service } = container;
@@ -114,6 +125,8 @@ export function headModel(container: Container, context: ViewContext): HeadModel
       href: `${base}/containers/${container.id}`,
       ...toActions(container.state),
       removed,
+      busy: removed ? null : work.busy,
+      updateHref: work.hasUpdate && !removed ? `${base}/containers/${container.id}/rebuild` : null,
     },
   };
 }
@@ -123,7 +136,10 @@ const removedState: StateModel = { glyph: 'exited', symbol: 's-exited', word: 'r
 /** What is said of a container that was removed before anything was known of it. */
 export function removedModel(id: string, context: ViewContext): RemovedModel {
   const href = `${context.base}/containers/${id}`;
-  return { ...toShared(context), head: { state: removedState, href, ...toActions('removed'), removed: true } };
+  return {
+    ...toShared(context),
+    head: { state: removedState, href, ...toActions('removed'), removed: true, busy: null, updateHref: null },
+  };
 }
 
 /** The data of `fragments/container/detail`. Secrets are left out of it unless `reveal` is set. */

@@ -13,13 +13,24 @@ export type RowFigures = {
   spark: { line: string; area: string };
 };
 
+/** What somebody works on: the verb for it, and where that can be followed. */
+export type BusyModel = { word: string; href: string };
+
+/** What is done to a container, and whether a rebuild would bring it a newer image. */
+export type RowWork = { busy: BusyModel | null; hasUpdate: boolean };
+
+/** A container that nobody works on, on the newest image that is known of. */
+export const noWork: RowWork = { busy: null, hasUpdate: false };
+
 /** A group as the inventory gives it; `rows` are those that match the query, `total` and `running` count all. */
 export type GroupInput = {
   project: string | null;
   title: string;
   running: number;
   total: number;
-  rows: { container: Container; figures: RowFigures | undefined }[];
+  /** What is done to the group as a whole. */
+  busy?: BusyModel | null;
+  rows: { container: Container; figures: RowFigures | undefined; work?: RowWork }[];
 };
 
 /** The list's parameters, as they stand in the URL. */
@@ -80,6 +91,9 @@ export type RowModel = Shared & {
     age: { text: string; title: string; created: string; createdIso: string };
     main: ActionModel[];
     more: ActionModel[];
+    busy: BusyModel | null;
+    /** Where a rebuild on a newer image is looked at; null where there is none. */
+    updateHref: string | null;
   };
 };
 
@@ -96,6 +110,7 @@ export type GroupModel = Shared & {
     pips: { glyph: string; symbol: string }[];
     cpu: string;
     memory: string;
+    busy: BusyModel | null;
     rows: RowModel[];
   };
 };
@@ -162,7 +177,12 @@ export function imageHref(base: string, imageId: string): string | null {
 }
 
 /** The data of `fragments/containers/row` and of each of its cells. */
-export function rowModel(container: Container, figures: RowFigures | undefined, context: ViewContext): RowModel {
+export function rowModel(
+  container: Container,
+  figures: RowFigures | undefined,
+  context: ViewContext,
+  { busy, hasUpdate }: RowWork = noWork,
+): RowModel {
   const { base, now } = context;
   const { id, name } = container;
   const isLive = container.state === 'running' || container.state === 'paused';
@@ -192,6 +212,8 @@ export function rowModel(container: Container, figures: RowFigures | undefined, 
       noFigures: figures ? '' : whyNoFigures(container.state, context),
       age: toAge(container, now),
       ...toActions(container.state),
+      busy,
+      updateHref: hasUpdate ? `${base}/containers/${id}/rebuild` : null,
     },
   };
 }
@@ -256,7 +278,8 @@ export function groupModel(group: GroupInput, context: ViewContext): GroupModel 
       pips: rows.slice(0, maxPips).map(({ container }) => toStateModel(container, context.now)),
       cpu: figures.length > 0 ? percent(sum(figures.map((figure) => figure.cpuPercent ?? 0))) : '',
       memory: figures.length > 0 ? bytes(sum(figures.map((figure) => figure.memoryBytes))) : '',
-      rows: rows.map((row) => rowModel(row.container, row.figures, context)),
+      busy: group.busy ?? null,
+      rows: rows.map((row) => rowModel(row.container, row.figures, context, row.work)),
     },
   };
 }

@@ -1,5 +1,5 @@
 /** What the viewer may do; what can't be done isn't offered. */
-export type Can = { control: boolean; remove: boolean; images: boolean; reveal: boolean };
+export type Can = { control: boolean; remove: boolean; images: boolean; rebuild: boolean; reveal: boolean };
 
 /** What every model needs to know beside its subject. */
 export type ViewContext = {
@@ -48,7 +48,9 @@ export type Shell = {
   density: 'dense' | 'roomy';
   demo: boolean;
   readOnly: boolean;
-  nav: 'containers' | 'images' | '';
+  nav: 'containers' | 'images' | 'operations' | '';
+  /** Whether it is loaded again every few seconds where scripts are off. */
+  reloads?: boolean;
   title: string;
   /** The address of the live socket, for `hx-ws:connect`. */
   live: string | null;

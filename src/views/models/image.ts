@@ -1,13 +1,24 @@
 import type { EngineHistoryItem, EngineImageDetail } from '../../services/docker-types.ts';
 import type { Image as InventoryImage } from '../../services/images.ts';
+import type { Update } from '../../services/updates.ts';
 import { bytes, count, dateTime, duration, iso, moment, plural, shortId, splitReference } from '../format.ts';
 import { maskArguments, maskText, maskValue, type Piece } from '../secrets.ts';
-import { imageHref } from './containers.ts';
+import { type BusyModel, imageHref } from './containers.ts';
 import { type Shared, toHref, toShared, type ViewContext } from './context.ts';
+import { updateText } from './rebuild.ts';
 import { toStateModel } from './states.ts';
 
 /** An image with the containers that use it. */
 export type Image = InventoryImage & { containers: { id: string; name: string; state: string }[] };
+
+/** How an image stands to its registry: a tone and a few words. */
+export type UpdateModel = { state: Update['state']; text: string; title: string };
+
+/** What is known of newer images, and what is done to an image now. */
+export type ImageWork = { update: Update; busy: BusyModel | null };
+
+/** An image that nobody works on, and that came from nowhere else. */
+const noImageWork: ImageWork = { update: { state: 'local', checkedAt: null, error: '' }, busy: null };
 
 /** The list's parameters; `dangling` is `true`, `false` or empty. */
 export type ImageQuery = { q: string; sort: string; dangling: string };
@@ -36,6 +47,11 @@ export type ImageRowModel = Shared & {
     createdIso: string;
     users: UserModel[];
     moreUsers: number;
+    update: UpdateModel;
+    busy: BusyModel | null;
+    /** What a button pulls anew; null where there is no tag. */
+    pullReference: string | null;
+    pullHref: string;
   };
 };
 
@@ -57,13 +73,20 @@ export type ImageListModel = Shared & {
     dangling: string;
     filters: { href: string; label: string; count: string; current: boolean }[];
   };
+  pull: { action: string; reference: string };
+  work: { checkHref: string; pruneHref: string; pruneText: string };
 };
 
 const maxTags = 3;
 const maxUsers = 3;
 
 /** The data of `fragments/images/row`; `sizeMax` is the size that fills the bar. */
-export function imageRowModel(image: Image, context: ViewContext, sizeMax = image.size): ImageRowModel {
+export function imageRowModel(
+  image: Image,
+  context: ViewContext,
+  sizeMax = image.size,
+  { update, busy }: ImageWork = noImageWork,
+): ImageRowModel {
   const { base, now } = context;
   const hex = image.id.replace(/^sha256:/, '');
   const href = imageHref(base, image.id) ?? `${base}/images/${encodeURIComponent(hex)}`;
@@ -85,8 +108,19 @@ export function imageRowModel(image: Image, context: ViewContext, sizeMax = imag
       createdIso: image.createdAt > 0 ? iso(image.createdAt) : '',
       users: image.containers.slice(0, maxUsers).map((user) => toUser(user, base)),
       moreUsers: Math.max(0, image.containers.length - maxUsers),
+      update: updateModel(update, now),
+      busy,
+      pullReference: update.state === 'local' ? null : (image.tags[0] ?? null),
+      pullHref: `${base}/images/pull`,
     },
   };
+}
+
+/** How an image stands to its registry, in a few words. */
+function updateModel(update: Update, now: number): UpdateModel {
+  const { state, error } = update;
+  const text = state === 'failed' ? 'not known' : updateText(update, now);
+  return { state, text, title: error };
 }
 
 const toTag = (reference: string): TagModel => ({ ...splitReference(reference), title: reference });
@@ -105,15 +139,18 @@ export function imageListModel(
     counts: ImageCounts;
     totalSize: number;
     engineKnown?: boolean;
+    /** What is known beside the engine's own words, by the image's id. */
+    works?: ReadonlyMap<string, ImageWork>;
+    danglingSize?: number;
   },
   context: ViewContext,
 ): ImageListModel {
-  const { images, query, counts } = input;
+  const { images, query, counts, works } = input;
   const sizeMax = Math.max(1, ...images.map((image) => image.size));
   return {
     ...toShared(context),
     list: {
-      rows: images.map((image) => imageRowModel(image, context, sizeMax)),
+      rows: images.map((image) => imageRowModel(image, context, sizeMax, works?.get(image.id))),
       sorts: {
         name: toSort('name', 'Tags', query, context.base),
         size: toSort('size', 'Size', query, context.base),
@@ -137,6 +174,12 @@ export function imageListModel(
         count: count(value),
         current: query.dangling === dangling,
       })),
+    },
+    pull: { action: `${context.base}/images/pull`, reference: '' },
+    work: {
+      checkHref: `${context.base}/images/check`,
+      pruneHref: `${context.base}/images/prune`,
+      pruneText: counts.dangling > 0 ? `Prune dangling, ${bytes(input.danglingSize ?? 0)}…` : 'Prune…',
     },
   };
 }
@@ -178,6 +221,10 @@ export type ImageDetailModel = Shared & {
     dangling: boolean;
     /** Gone from the engine. */
     removed: boolean;
+    update: UpdateModel;
+    busy: BusyModel | null;
+    pullReference: string | null;
+    pullHref: string;
     digests: string[];
     parent: { text: string; href: string | null } | null;
     size: string;
@@ -199,10 +246,10 @@ export type ImageDetailModel = Shared & {
 
 /** The data of `fragments/image/detail`. Secrets of an image are never shown. */
 export function imageDetailModel(
-  input: { image: Image; inspect: EngineImageDetail; layers: EngineHistoryItem[] },
+  input: { image: Image; inspect: EngineImageDetail; layers: EngineHistoryItem[]; work?: ImageWork },
   context: ViewContext,
 ): ImageDetailModel {
-  const { image, inspect, layers } = input;
+  const { image, inspect, layers, work = noImageWork } = input;
   const { base, now } = context;
   const config = inspect.Config ?? {};
   const hex = image.id.replace(/^sha256:/, '');
@@ -223,6 +270,10 @@ export function imageDetailModel(
       tags: image.tags.map(toTag),
       dangling: image.dangling,
       removed: false,
+      update: updateModel(work.update, now),
+      busy: work.busy,
+      pullReference: work.update.state === 'local' ? null : (image.tags[0] ?? null),
+      pullHref: `${base}/images/pull`,
       digests: image.repoDigests,
       parent: parent ? { text: shortId(parent), href: imageHref(base, parent) } : null,
       size: bytes(inspect.Size ?? image.size),
@@ -254,8 +305,8 @@ export function imageDetailModel(
 /** The data of `fragments/image/state` and `…/actions` of an image that is gone. */
 export function removedImageModel(
   context: ViewContext,
-): Shared & { image: Pick<ImageDetailModel['image'], 'dangling' | 'removed' | 'removeHref'> } {
-  return { ...toShared(context), image: { dangling: false, removed: true, removeHref: '' } };
+): Shared & { image: Pick<ImageDetailModel['image'], 'dangling' | 'removed' | 'removeHref' | 'pullReference'> } {
+  return { ...toShared(context), image: { dangling: false, removed: true, removeHref: '', pullReference: null } };
 }
 
 function toLayer(layer: EngineHistoryItem): ImageDetailModel['image']['layers'][number] {

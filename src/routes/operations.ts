@@ -1,0 +1,163 @@
+import type { FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import type { App, Deps } from '../deps.ts';
+import { Problem } from '../errors.ts';
+import { morph } from '../feeds/frames.ts';
+import { operationsModel } from '../feeds/operations.ts';
+import { type Operation, type OperationState, operationStates } from '../services/operation-types.ts';
+import { capabilityOfKind, operationFilters, operationModel, operationsNowModel } from '../views/models/operations.ts';
+import { checkCapability } from './access.ts';
+import { toOperationJson } from './operation-json.ts';
+import { answerFrame, isHtmx, sendFragment, sendPage, viewContext, wayBack } from './pages.ts';
+import * as schemas from './schemas.ts';
+
+type Query = Static<typeof schemas.OperationQuery>;
+
+/** Long work: what runs and what ran, one of it, its end before its time, and that its failure was read. */
+export function registerOperations(app: App, deps: Deps): void {
+  const { operations, config } = deps;
+  const params = schemas.OperationParams;
+  const querystring = schemas.OperationQuery;
+
+  app.get('/operations', { schema: { querystring } }, async (request, reply) => {
+    const model = await operationsModel(deps, request.query, viewContext(request, deps));
+    const { state, before } = request.query;
+    const parameters = { state, ...(before !== undefined && { before: String(before) }) };
+    const head = { title: 'Operations', nav: 'operations', topics: ['operations'], parameters } as const;
+    return sendPage(request, reply, deps, head, deps.render('pages/operations', model));
+  });
+
+  app.get('/fragments/operations', { schema: { querystring } }, async (request, reply) => {
+    const model = await operationsModel(deps, request.query, viewContext(request, deps));
+    return sendFragment(reply, deps.render('fragments/operations/list', model));
+  });
+
+  app.get(
+    '/api/operations',
+    {
+      schema: {
+        tags: ['operations'],
+        summary: 'Long work, running and past, the newest first; `before` continues behind an id',
+        querystring,
+        response: { 200: Type.Array(schemas.Operation) },
+      },
+    },
+    async ({ query }) => {
+      const found = await operations.list({ before: query.before, states: statesOf(query), limit: query.limit });
+      return found.map(toOperationJson);
+    },
+  );
+
+  app.get('/operations/:n', { schema: { params } }, async (request, reply) => {
+    const operation = await find(request);
+    const model = operationModel(operation, viewContext(request, deps));
+    const title = model.operation.title;
+    const topics = [`operation:${operation.id}`];
+    const head = {
+      title,
+      nav: 'operations',
+      topics,
+      operation: operation.id,
+      reloads: model.operation.isActive,
+    } as const;
+    return sendPage(request, reply, deps, head, deps.render('pages/operation', model));
+  });
+
+  app.get('/fragments/operations/:n', { schema: { params } }, async (request, reply) =>
+    sendFragment(reply, renderCard(request, await find(request))),
+  );
+
+  app.get(
+    '/api/operations/:n',
+    {
+      schema: {
+        tags: ['operations'],
+        summary: 'One piece of long work, with its steps, layers and results',
+        params,
+        response: { 200: schemas.Operation },
+      },
+    },
+    async (request) => toOperationJson(await find(request)),
+  );
+
+  app.post('/operations/:n/cancel', { schema: { params } }, async (request, reply) => {
+    const operation = await cancel(request);
+    if (isHtmx(request)) return sendFragment(reply, renderNow(request) + renderOwn(request, operation));
+    return reply.redirect(`${config.basePath}/operations/${operation.id}`, 303);
+  });
+
+  app.post(
+    '/api/operations/:n/cancel',
+    {
+      schema: {
+        tags: ['operations'],
+        summary: 'Cancel what runs or waits, as long as that is safe',
+        params,
+        response: { 200: schemas.Operation },
+      },
+    },
+    async (request) => toOperationJson(await cancel(request)),
+  );
+
+  app.post('/operations/:n/dismiss', { schema: { params } }, async (request, reply) => {
+    await operations.dismiss(request.params.n);
+    if (isHtmx(request)) return sendFragment(reply, renderNow(request));
+    return reply.redirect(wayBack(request, deps, '/operations'), 303);
+  });
+
+  app.post(
+    '/api/operations/:n/dismiss',
+    {
+      schema: {
+        tags: ['operations'],
+        summary: 'Say that the failure was read: pages no longer show it by themselves',
+        params,
+        response: { 200: schemas.Operation },
+      },
+    },
+    async (request) => {
+      await operations.dismiss(request.params.n);
+      return toOperationJson(await find(request));
+    },
+  );
+
+  async function find(request: FastifyRequest): Promise<Operation> {
+    const { n } = request.params as Static<typeof schemas.OperationParams>;
+    const operation = await operations.find(n);
+    if (!operation) throw new Problem('not_found', `Operation ${n} not found`);
+    return operation;
+  }
+
+  /** Ends work before its time: who may not begin it may not end it either. */
+  async function cancel(request: FastifyRequest): Promise<Operation> {
+    const { id, kind } = await find(request);
+    checkCapability(capabilityOfKind[kind], config);
+    return operations.cancel(id);
+  }
+
+  function renderCard(request: FastifyRequest, operation: Operation): string {
+    return deps.render('fragments/operation/card', operationModel(operation, viewContext(request, deps)));
+  }
+
+  /** The card of the page that the request came from, where that is the operation's own. */
+  function renderOwn(request: FastifyRequest, operation: Operation): string {
+    const isOwn = request.headers['hx-current-url']?.toString().includes(`/operations/${operation.id}`);
+    return isOwn ? morph(`operation-${operation.id}`, renderCard(request, operation)) : answerFrame(deps, cancelled);
+  }
+
+  function renderNow(request: FastifyRequest): string {
+    const own = /\/operations\/(\d+)$/.exec(request.headers['hx-current-url']?.toString() ?? '')?.[1];
+    const without = own === undefined ? undefined : Number(own);
+    const model = operationsNowModel(operations.current(), viewContext(request, deps), without);
+    return (
+      morph('operations-now', deps.render('fragments/operations/now', model)) +
+      morph('operations-badge', deps.render('fragments/operations/badge', model))
+    );
+  }
+}
+
+const cancelled = 'It is being cancelled.';
+
+function statesOf({ state }: Query): readonly OperationState[] {
+  return operationFilters[state] ?? operationStates.filter((known) => known === state);
+}

@@ -1,0 +1,168 @@
+import type { FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import type { App, Deps } from '../deps.ts';
+import { Problem } from '../errors.ts';
+import type { Container } from '../services/containers.ts';
+import { checkContainerRef } from '../services/docker-gate.ts';
+import { dependencyLevels } from '../services/projects.ts';
+import type { Change } from '../services/rebuild-plan.ts';
+import type { RebuildChoices } from '../services/rebuilds.ts';
+import { rebuildModel, rebuildProjectModel } from '../views/models/rebuild.ts';
+import { maskText, maskValueText, toText } from '../views/secrets.ts';
+import { loginOf } from './image-work.ts';
+import {
+  actorOf,
+  requireEngine,
+  resolveContainer,
+  sendFragment,
+  sendOperation,
+  sendOperationJson,
+  sendPage,
+  viewContext,
+} from './pages.ts';
+import * as schemas from './schemas.ts';
+
+/** Rebuilding containers on the newest image of their tag: what would change, and doing it. */
+export function registerRebuild(app: App, deps: Deps): void {
+  const params = schemas.IdParams;
+
+  // ── one container ──
+
+  app.get('/containers/:id/rebuild', { schema: { params } }, async (request, reply) => {
+    const model = await preview(request);
+    const body = deps.render('pages/rebuild', model);
+    return sendPage(
+      request,
+      reply,
+      deps,
+      { title: `Rebuild ${model.rebuild.name}`, nav: 'containers', topics: [] },
+      body,
+    );
+  });
+
+  app.get('/fragments/containers/:id/rebuild', { schema: { params } }, async (request, reply) =>
+    sendFragment(reply, deps.render('fragments/container/rebuild', await preview(request))),
+  );
+
+  app.get(
+    '/api/containers/:id/rebuild',
+    {
+      schema: {
+        tags: ['containers'],
+        summary: 'What a rebuild would change, secrets masked; nothing is done',
+        params,
+        response: { 200: schemas.RebuildPreview },
+      },
+    },
+    async (request) => {
+      const container = await find(request);
+      const { changes, ...found } = await deps.rebuilds.preview(container.id);
+      return { ...found, update: deps.updates.ofContainer(container).state, changes: changes.map(maskChange) };
+    },
+  );
+
+  const rebuilding = { params, body: schemas.RebuildBody };
+
+  app.post('/containers/:id/rebuild', { schema: rebuilding }, async (request, reply) =>
+    sendOperation(request, reply, deps, await start(request)),
+  );
+
+  app.post(
+    '/api/containers/:id/rebuild',
+    {
+      schema: {
+        tags: ['containers'],
+        summary:
+          'Rebuild a container on the newest image of its tag, as an operation; with `pull` false on the image that the ' +
+          'tag means here, with `force` also where it runs on that already',
+        ...rebuilding,
+        response: { 202: schemas.Operation },
+      },
+    },
+    async (request, reply) => sendOperationJson(reply, deps, await start(request)),
+  );
+
+  async function find(request: FastifyRequest): Promise<Container> {
+    const container = await resolveContainer(deps, (request.params as { id: string }).id, checkContainerRef);
+    requireEngine(deps);
+    return container;
+  }
+
+  async function preview(request: FastifyRequest) {
+    const container = await find(request);
+    const found = await deps.rebuilds.preview(container.id);
+    return rebuildModel(found, deps.updates.ofContainer(container), viewContext(request, deps));
+  }
+
+  async function start(request: FastifyRequest) {
+    const { id } = await find(request);
+    return deps.rebuilds.start(id, choicesOf(request.body as Body), actorOf(request));
+  }
+
+  // ── a project ──
+
+  const projectParams = schemas.ProjectParams;
+
+  app.get('/projects/:project/rebuild', { schema: { params: projectParams } }, (request, reply) => {
+    const { project } = request.params;
+    const containers = dependencyLevels(membersOf(project)).flat();
+    const title = containers[0]?.projectTitle ?? project;
+    const rows = containers.map((container) => ({ ...container, update: deps.updates.ofContainer(container) }));
+    const model = rebuildProjectModel({ project, title, containers: rows }, viewContext(request, deps));
+    const head = { title: `Rebuild ${project}`, nav: 'containers', topics: [] } as const;
+    return sendPage(request, reply, deps, head, deps.render('pages/rebuild-project', model));
+  });
+
+  const projectRebuilding = { params: projectParams, body: schemas.RebuildProjectBody };
+
+  app.post('/projects/:project/rebuild', { schema: projectRebuilding }, async (request, reply) =>
+    sendOperation(request, reply, deps, await startProject(request)),
+  );
+
+  app.post(
+    '/api/projects/:project/rebuild',
+    {
+      schema: {
+        tags: ['projects'],
+        summary:
+          'Rebuild all containers of a project in dependency order, each by itself, as an operation; `onFailure` is ' +
+          '`stop` or `go_on`',
+        ...projectRebuilding,
+        response: { 202: schemas.Operation },
+      },
+    },
+    async (request, reply) => sendOperationJson(reply, deps, await startProject(request)),
+  );
+
+  async function startProject(request: FastifyRequest) {
+    const { project } = request.params as { project: string };
+    requireEngine(deps);
+    const body = request.body as ProjectBody;
+    const choices = { ...choicesOf(body), onFailure: body?.onFailure ?? ('stop' as const) };
+    return deps.rebuilds.startProject(project, membersOf(project), choices, actorOf(request));
+  }
+
+  function membersOf(project: string): Container[] {
+    const members = deps.inventory.containers().filter((container) => container.project === project);
+    if (members.length === 0) requireEngine(deps);
+    if (members.length === 0) throw new Problem('not_found', `Project ${project} not found`);
+    return members;
+  }
+}
+
+type Body = Static<typeof schemas.RebuildBody>;
+type ProjectBody = Static<typeof schemas.RebuildProjectBody>;
+
+/** Nobody who says nothing of a pull wants none. */
+function choicesOf(body: Body | ProjectBody): RebuildChoices {
+  const { pull, force, username, password } = body ?? {};
+  const pulls = pull === undefined || pull === '' || schemas.isTicked(pull);
+  return { pulls, isForced: schemas.isTicked(force), login: loginOf(username, password) };
+}
+
+function maskChange({ field, name, before, after }: Change): Change {
+  const isNamed = field === 'variable' || field === 'label';
+  const mask = (value: string | null) =>
+    value === null ? null : isNamed ? maskValueText(name, value) : toText(maskText(value));
+  return { field, name, before: mask(before), after: mask(after) };
+}

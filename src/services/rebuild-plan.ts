@@ -1,0 +1,251 @@
+import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { type ErrorCode, isProblem } from '../errors.ts';
+import type { DockerPort } from './docker.ts';
+import { isIdLike } from './image-refs.ts';
+import { bareId } from './images.ts';
+import { type Document, documentOf, textsOf, variableName, withDefaults, wordsOf } from './own-settings.ts';
+import { number, text } from './readers.ts';
+import { configOf, hostOf, idOf, imageIdOf, nameOf, type Survey, type Surveyed, stateOf } from './rebuild-survey.ts';
+import type { Member, RebuildPlan } from './rebuild-types.ts';
+import { anonymousVolumes, toRecreation } from './recreation.ts';
+import { type Reference, readReference } from './references.ts';
+
+/** What a rebuild may not do, as this program was set up. */
+export type RebuildRules = {
+  /** Full id of the container that this program runs in; null where it runs in none. */
+  ownId: string | null;
+  allowsPrivileged: boolean;
+};
+
+/** Why a rebuild is refused; some that can't be pulled can still be made anew on the image they have. */
+export type Refusal = { code: ErrorCode; reason: string; offersSameImage: boolean };
+
+/** One setting that would change; null where there is none before or after. */
+export type Change = { field: string; name: string; before: string | null; after: string | null };
+
+/** What is used for the new container: what the create call names, and the image that this is. */
+export type NextImage = { text: string; image: Document };
+
+const defaultStopSeconds = 10;
+const swarmLabel = 'com.docker.swarm.task.id';
+/** So much of a name is kept in the names that both containers have on the way: engines allow 255 characters. */
+const maxStem = 200;
+
+// ── whether ──
+
+/** Why this container can't be rebuilt; null where it can. */
+export function refusalOf(survey: Survey, rules: RebuildRules, pulls: boolean): Refusal | null {
+  const reason = ownRefusal(survey, rules);
+  if (reason) return reason;
+  for (const dependant of survey.dependants) {
+    const theirs = ownRefusal(dependant, rules);
+    if (theirs)
+      return { ...theirs, reason: `${nameOf(dependant)} shares its namespaces and can't follow. ${theirs.reason}` };
+  }
+  if (!pulls || tagOf(survey)) return null;
+  const image = text(configOf(survey).Image) ?? '';
+  const why = image.includes('@') ? 'It is pinned to a digest, which never changes' : 'Its image has no tag to pull';
+  return refuse('conflict', `${why}. It can be made anew on the image it has.`, true);
+}
+
+function ownRefusal(surveyed: Surveyed, { ownId, allowsPrivileged }: RebuildRules): Refusal | null {
+  const name = nameOf(surveyed);
+  if (idOf(surveyed) === ownId) return refuse('conflict', `${name} is Fairlead itself: it would end in the middle.`);
+  if (text(documentOf(configOf(surveyed).Labels)[swarmLabel])) {
+    return refuse('conflict', `${name} is a task of a Swarm service: the swarm would replace it. Update the service.`);
+  }
+  if (hostOf(surveyed).Privileged && !allowsPrivileged) {
+    return refuse('disabled', `${name} is privileged: it is rebuilt only where ENABLE names "privileged".`);
+  }
+  if (stateOf(surveyed) === 'removing') return refuse('conflict', `${name} is being removed.`);
+  if (stateOf(surveyed) === 'dead') return refuse('conflict', `${name} is dead: the engine failed to remove it.`);
+  return null;
+}
+
+const refuse = (code: ErrorCode, reason: string, offersSameImage = false): Refusal => ({
+  code,
+  reason,
+  offersSameImage,
+});
+
+/** The reference that a container's image can be pulled by; undefined where it is an id or pinned to a digest. */
+export function tagOf(surveyed: Surveyed): Reference | undefined {
+  const written = text(configOf(surveyed).Image) ?? '';
+  const isId = isIdLike(written) && bareId(imageIdOf(surveyed)).startsWith(bareId(written));
+  const reference = isId ? undefined : readReference(written);
+  return reference?.digest === null ? reference : undefined;
+}
+
+// ── how ──
+
+/** All that the transaction needs: the container on its next image, then those that follow it, on the images they have. */
+export async function planRebuild(
+  docker: DockerPort,
+  survey: Survey,
+  next: NextImage,
+  rules: RebuildRules,
+): Promise<RebuildPlan> {
+  const token = randomBytes(4).toString('hex');
+  const members = [toMember(survey, survey, next, await sameImage(docker, survey), token)];
+  for (const dependant of survey.dependants) {
+    const same = await sameImage(docker, dependant);
+    members.push(toMember(dependant, survey, same, same, token));
+  }
+  return { phase: 'creating', members, allowsPrivileged: rules.allowsPrivileged };
+}
+
+/** A container's own image; by the name it was given as long as that still means it, so that it keeps this name. */
+export async function sameImage(docker: DockerPort, surveyed: Surveyed): Promise<NextImage> {
+  const written = text(configOf(surveyed).Image) ?? '';
+  const named = await imageIfThere(docker, written);
+  const isSame = named !== undefined && text(named.Id) === imageIdOf(surveyed);
+  return { text: isSame ? written : imageIdOf(surveyed), image: surveyed.image };
+}
+
+/** An image as the engine has it; undefined where it has none, or nothing can have that name. */
+export async function imageIfThere(docker: DockerPort, ref: string): Promise<Document | undefined> {
+  return docker.imageDocument(ref).catch((error: unknown) => {
+    if (isProblem(error, 'not_found') || isProblem(error, 'invalid')) return undefined;
+    throw error;
+  }) as Promise<Document | undefined>;
+}
+
+function toMember(surveyed: Surveyed, { engine }: Survey, next: NextImage, same: NextImage, token: string): Member {
+  const { container, image } = surveyed;
+  const name = nameOf(surveyed);
+  const state = documentOf(container.State);
+  const nextId = text(next.image.Id) ?? imageIdOf(surveyed);
+  const { Config: config, HostConfig, Mounts } = container;
+  return {
+    name,
+    oldId: idOf(surveyed),
+    newId: null,
+    newName: `${name.slice(0, maxStem)}.new-${token}`,
+    parkedName: `${name.slice(0, maxStem)}.old-${token}`,
+    imageId: nextId,
+    recreation: toRecreation({ container, image, next: { text: next.text, id: nextId }, engine }),
+    restoration: toRecreation({ container, image, next: { text: same.text, id: imageIdOf(surveyed) }, engine }),
+    basis: { Config: { Volumes: documentOf(config).Volumes }, HostConfig, Mounts },
+    wasRunning: state.Running === true || state.Restarting === true,
+    wasPaused: state.Paused === true,
+    isAutoRemoved: hostOf(surveyed).AutoRemove === true,
+    stopMs: (number(configOf(surveyed).StopTimeout) ?? defaultStopSeconds) * 1_000,
+    hasNewVolumes: newVolumes(surveyed, next).length > 0,
+  };
+}
+
+function newVolumes({ container }: Surveyed, { image }: NextImage): string[] {
+  const mounts = Array.isArray(container.Mounts) ? container.Mounts.map(documentOf) : [];
+  const mounted = new Set(mounts.map((mount) => text(mount.Destination)));
+  return Object.keys(documentOf(documentOf(image.Config).Volumes)).filter((path) => !mounted.has(path));
+}
+
+// ── what would change ──
+
+/** Each setting that another image would change, worked out as the engine does when it creates a container. */
+export function changesBetween(survey: Survey, next: NextImage): Change[] {
+  const { container, image, engine } = survey;
+  const nextId = text(next.image.Id) ?? '';
+  const { body } = toRecreation({ container, image, next: { text: next.text, id: nextId }, engine });
+  const before = configOf(survey);
+  const after = withDefaults(body, documentOf(next.image.Config));
+  return [
+    ...changed('image', '', shortId(imageIdOf(survey)), shortId(nextId)),
+    ...variableChanges(textsOf(before.Env), textsOf(after.Env)),
+    ...changed('entrypoint', '', wordsOf(before.Entrypoint).join(' '), wordsOf(after.Entrypoint).join(' ')),
+    ...changed('command', '', wordsOf(before.Cmd).join(' '), wordsOf(after.Cmd).join(' ')),
+    ...changed('user', '', text(before.User), text(after.User)),
+    ...changed('working directory', '', text(before.WorkingDir), text(after.WorkingDir)),
+    ...changed('stop signal', '', text(before.StopSignal), text(after.StopSignal)),
+    ...healthChanges(documentOf(before.Healthcheck), documentOf(after.Healthcheck)),
+    ...entryChanges('label', documentOf(before.Labels), documentOf(after.Labels)),
+    ...keyChanges('exposed port', documentOf(before.ExposedPorts), documentOf(after.ExposedPorts)),
+    ...keyChanges('volume', documentOf(before.Volumes), documentOf(after.Volumes)),
+  ];
+}
+
+const shortId = (id: string) => bareId(id).slice(0, 12);
+
+function changed(field: string, name: string, before: string | undefined, after: string | undefined): Change[] {
+  if ((before ?? '') === (after ?? '')) return [];
+  return [{ field, name, before: before || null, after: after || null }];
+}
+
+function variableChanges(before: readonly string[], after: readonly string[]): Change[] {
+  const toRecord = (entries: readonly string[]) =>
+    Object.fromEntries(entries.map((entry) => [variableName(entry), entry.slice(variableName(entry).length + 1)]));
+  return entryChanges('variable', toRecord(before), toRecord(after));
+}
+
+function entryChanges(field: string, before: Document, after: Document): Change[] {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  return names
+    .filter((name) => before[name] !== after[name])
+    .map((name) => ({ field, name, before: text(before[name]) ?? null, after: text(after[name]) ?? null }));
+}
+
+function keyChanges(field: string, before: Document, after: Document): Change[] {
+  const toNames = (record: Document) => Object.fromEntries(Object.keys(record).map((key) => [key, key]));
+  return entryChanges(field, toNames(before), toNames(after)).map((change) => ({ ...change, name: '' }));
+}
+
+function healthChanges(before: Document, after: Document): Change[] {
+  const fields = ['Test', 'Interval', 'Timeout', 'StartPeriod', 'StartInterval', 'Retries'] as const;
+  return fields
+    .filter((field) => !isDeepStrictEqual(before[field] || undefined, after[field] || undefined))
+    .map((field) => ({ field: 'health check', name: field, ...healthTexts(field, before[field], after[field]) }));
+}
+
+function healthTexts(field: string, before: unknown, after: unknown) {
+  const toText = (value: unknown) => {
+    if (field === 'Test') return textsOf(value).join(' ') || null;
+    if (typeof value !== 'number' || value === 0) return null;
+    return field === 'Retries' ? String(value) : `${value / 1e9} s`;
+  };
+  return { before: toText(before), after: toText(after) };
+}
+
+// ── what to know before ──
+
+/** What a person should know before a rebuild, a sentence each. */
+export function warningsOf(survey: Survey, next: NextImage | undefined, healthySeconds: number): string[] {
+  const host = hostOf(survey);
+  const volumes = anonymousVolumes(survey.container);
+  const isRunning = documentOf(survey.container.State).Running === true;
+  const stop = number(configOf(survey).StopTimeout) ?? defaultStopSeconds;
+  return [
+    isRunning && `It is down from its stop, which may take ${stop} s, until the new one has started.`,
+    'What it wrote outside of its volumes is not taken along.',
+    volumes.length > 0 &&
+      `Its anonymous volumes move along with their data: ${volumes.map(({ destination }) => destination).join(', ')}.`,
+    survey.dependants.length > 0 &&
+      `These share its namespaces and are made anew after it, on the images they have: ${survey.dependants.map(nameOf).join(', ')}.`,
+    isRunning && hasHealthcheck(survey, next) && `Its health check is waited for, ${healthySeconds} s at most.`,
+    host.AutoRemove === true &&
+      'It was started with --rm: the engine removes it as soon as it stops. Should the new one fail, it is made again ' +
+        'on its old image with the same settings and volumes.',
+    picksPorts(host) && 'Ports that the engine picked are picked anew.',
+    survey.linkedBy.length > 0 &&
+      `These have a legacy link to it, which leads nowhere until they are restarted: ${survey.linkedBy.join(', ')}.`,
+    Object.keys(survey.image).length === 0 &&
+      'Its image was removed by force: what that gave as defaults is kept as its own settings.',
+  ].filter((warning) => typeof warning === 'string');
+}
+
+function hasHealthcheck(survey: Survey, next: NextImage | undefined): boolean {
+  const { body } = toRecreation({
+    container: survey.container,
+    image: survey.image,
+    next: { text: '', id: '' },
+    engine: survey.engine,
+  });
+  const after = withDefaults(body, documentOf(next?.image.Config ?? survey.image.Config));
+  const test = textsOf(documentOf(after.Healthcheck).Test);
+  return test.length > 0 && test[0] !== 'NONE';
+}
+
+function picksPorts(host: Document): boolean {
+  const bindings = Object.values(documentOf(host.PortBindings)).flat().map(documentOf);
+  return host.PublishAllPorts === true || bindings.some((binding) => !binding.HostPort || binding.HostPort === '0');
+}
