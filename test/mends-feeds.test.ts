@@ -33,7 +33,7 @@ const context = (): ViewContext => ({
   now: Date.now(),
   host: 'localhost',
   base: '',
-  can: { control: true, remove: true, images: true, reveal: true },
+  can: { control: true, remove: true, images: true, rebuild: true, reveal: true },
 });
 
 const container: Container = {

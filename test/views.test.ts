@@ -5,6 +5,8 @@ import { createEta } from '../src/render.ts';
 import { toContainer } from '../src/services/containers.ts';
 import type { EngineContainerDetail, EngineImageDetail } from '../src/services/docker-types.ts';
 import type { LogLine } from '../src/services/logs.ts';
+import type { Operation } from '../src/services/operation-types.ts';
+import type { RebuildPreview } from '../src/services/rebuilds.ts';
 import * as format from '../src/views/format.ts';
 import { chartsModel, type StatsSample } from '../src/views/models/charts.ts';
 import { detailModel, headModel, removeContainerModel } from '../src/views/models/container.ts';
@@ -17,8 +19,11 @@ import {
   imageRowModel,
   removeImageModel,
 } from '../src/views/models/image.ts';
+import { pruneModel, pullModel } from '../src/views/models/image-work.ts';
 import { logGapModel, logLineModel, logLinesModel, logStateModel, logViewerModel } from '../src/views/models/logs.ts';
+import { operationListModel, operationModel, operationsNowModel } from '../src/views/models/operations.ts';
 import { hostName, toPortModels } from '../src/views/models/ports.ts';
+import { rebuildModel, rebuildProjectModel } from '../src/views/models/rebuild.ts';
 import { exitWords, toStateModel } from '../src/views/models/states.ts';
 import { maskArgumentsText, maskText, maskValueText, toText } from '../src/views/secrets.ts';
 
@@ -26,8 +31,8 @@ const eta = createEta();
 const now = Date.parse('2025-01-24T14:15:00Z');
 const id = 'ab'.repeat(32);
 const imageId = `sha256:${'cd'.repeat(32)}`;
-const all: Can = { control: true, remove: true, images: true, reveal: true };
-const nothing: Can = { control: false, remove: false, images: false, reveal: false };
+const all: Can = { control: true, remove: true, images: true, rebuild: true, reveal: true };
+const nothing: Can = { control: false, remove: false, images: false, rebuild: false, reveal: false };
 const context: ViewContext = { now, host: 'docker.example:3000', base: '/sub', can: all };
 const hostile = `"'><img src=x onerror=alert(1)><script>alert(2)</script>\u202e\0 style="x" javascript:alert(3) ${'long '.repeat(300)}`;
 
@@ -226,6 +231,7 @@ function templates(text: string, can: Can = all): Record<string, object> {
   ];
   const moment = { text, iso: text, ago: text };
   const state = { glyph: text, symbol: text, word: text, code: text, title: text };
+  const work = workTemplates(text, view);
   const shell = {
     ...{
       base: '/sub',
@@ -244,6 +250,7 @@ function templates(text: string, can: Can = all): Record<string, object> {
       assets: { css: '/sub/app.css', js: '/sub/app.js' },
       messages: [message],
       body: '<p>body</p>',
+      ...work.now,
     },
   };
   const fate = { title: text, tone: 'tone-bad', icon: 'i-x', items: [text] };
@@ -268,10 +275,14 @@ function templates(text: string, can: Can = all): Record<string, object> {
     'fragments/container/detail': detail,
     'fragments/container/health': { health: detail.detail.health },
     ...Object.fromEntries(
-      ['list', 'summary', 'toolbar', 'filters'].map((name) => [`fragments/images/${name}`, images]),
+      ['list', 'summary', 'toolbar', 'filters', 'work', 'pull-form'].map((name) => [
+        `fragments/images/${name}`,
+        images,
+      ]),
     ),
     'fragments/images/row': imageRowModel(image(text), view),
     'fragments/images/empty': noImages,
+    'fragments/images/pull-button': { action: '/sub/images/pull', reference: text, busy: null, icon: true },
     'fragments/image/detail': imageDetail,
     'fragments/image/layers': imageDetail,
     'fragments/image/state': imageDetail,
@@ -287,8 +298,12 @@ function templates(text: string, can: Can = all): Record<string, object> {
     'fragments/logs/state': logStateModel('retrying'),
     'fragments/engine-status': { engine },
     'fragments/engine-notice': { engine },
-    'fragments/messages': { base: '/sub', messages: [message] },
+    'fragments/messages': { messages: [message], ...work.now },
     'fragments/message': { base: '/sub', message },
+    'fragments/answer': { base: '/sub', message },
+    'fragments/busy': { busy: { word: text, href: '/sub/operations/7' } },
+    'fragments/update': { update: { state: 'failed', text, title: text } },
+    'fragments/login': {},
     'fragments/art': {},
     'fragments/density': {},
     'fragments/command': { text },
@@ -315,6 +330,87 @@ function templates(text: string, can: Can = all): Record<string, object> {
     'pages/remove-container': removeContainerModel({ container: foreign, inspect: inspect(text) }, view),
     'pages/remove-image': removeImageModel(image(text), view),
     'pages/error': { base: '/sub', problem },
+    ...work.templates,
+  };
+}
+
+/** What shows long work: an operation that failed and one that runs, with everything they can have. */
+function workTemplates(text: string, view: ViewContext) {
+  const model = operationModel(operation(text, 'failed'), view);
+  const running = operationModel(operation(text, 'running'), view);
+  const list = operationListModel([operation(text, 'failed')], { state: 'failed' }, true, view);
+  const now = operationsNowModel([operation(text, 'failed'), operation(text, 'running')], view);
+  const step = model.operation.steps[0];
+  const rebuild = rebuildModel(preview(text), { state: 'newer', checkedAt: view.now, error: text }, view);
+  const rows = [{ id, name: text, image: text, service: text, update: { state: 'failed', checkedAt: 1, error: text } }];
+  const project = rebuildProjectModel({ project: text, title: text, containers: rows as never }, view);
+  return {
+    now,
+    templates: {
+      'fragments/operation/card': model,
+      'fragments/operation/notice': model,
+      'fragments/operation/look': { look: model.operation.look },
+      'fragments/operation/progress': running,
+      'fragments/operation/cancel': running,
+      'fragments/operation/step': { step },
+      'fragments/operation/layers': running,
+      'fragments/operation/results': model,
+      'fragments/operations/now': now,
+      'fragments/operations/badge': now,
+      'fragments/operations/filters': list,
+      'fragments/operations/list': list,
+      'fragments/operations/row': model,
+      'fragments/container/rebuild': rebuild,
+      'pages/operations': list,
+      'pages/operation': model,
+      'pages/pull': pullModel(text, view),
+      'pages/prune': pruneModel([image(text)], [], view),
+      'pages/rebuild': rebuild,
+      'pages/rebuild-project': project,
+    },
+  };
+}
+
+function operation(text: string, state: 'failed' | 'running'): Operation {
+  return {
+    id: 7,
+    kind: 'rebuild',
+    target: text,
+    actor: text,
+    state,
+    progress: 0.4,
+    message: text,
+    error: state === 'failed' ? `error ${text}` : null,
+    errorCode: state === 'failed' ? 'conflict' : null,
+    steps: [{ name: text, detail: text, state: 'failed', startedAt: now - 2_000, finishedAt: now }],
+    details: {
+      layers: [{ id: text, state: 'downloading', current: 1e6, total: 2e6 }],
+      bytes: { current: 1e6, total: 2e6, perSecond: 1e5 },
+      results: [{ id: '', name: text, ok: false, detail: text }],
+      lastLines: [text],
+      engineMessage: text,
+    },
+    canCancel: state === 'running',
+    isSeen: false,
+    queuedAt: now - 3_000,
+    startedAt: now - 2_000,
+    finishedAt: state === 'failed' ? now : null,
+  };
+}
+
+function preview(text: string): RebuildPreview {
+  const brief = { id: imageId, tags: [text], digests: [text], createdAt: '2025-01-01T00:00:00Z' };
+  return {
+    id,
+    name: text,
+    reference: text,
+    before: brief,
+    after: { ...brief, id: `sha256:${'ef'.repeat(32)}` },
+    changes: [{ field: 'variable', name: text, before: text, after: text }],
+    kept: { variables: 1, mounts: 2, networks: 3, ports: 4 },
+    warnings: [text],
+    dependants: [{ id, name: text }],
+    refusal: { code: 'conflict', reason: text, offersSameImage: true },
   };
 }
 

@@ -1,13 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static, Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
-import { Problem } from '../errors.ts';
-import type { Credentials } from '../services/credentials.ts';
 import { pruneImages } from '../services/image-prune.ts';
 import type { Operation } from '../services/operation-types.ts';
 import { parseReference } from '../services/references.ts';
 import { pruneModel, pullModel } from '../views/models/image-work.ts';
-import { actorOf, requireEngine, sendOperation, sendOperationJson, sendPage, viewContext } from './pages.ts';
+import { actorOf, sendOperation, sendOperationJson } from './operation-answers.ts';
+import { requireEngine, sendPage, viewContext } from './pages.ts';
+import { loginOf } from './registry-login.ts';
 import * as schemas from './schemas.ts';
 
 /** What takes its time with images: pulls, the asking of registries, the removal of what nobody uses. */
@@ -58,15 +58,4 @@ export function registerImageWork(app: App, deps: Deps): void {
       async (request: FastifyRequest, reply: FastifyReply) => sendOperationJson(reply, deps, await begin(request)),
     );
   }
-}
-
-/**
- * What somebody entered for one pull; nothing where both fields are empty.
- * @throws Problem `invalid` where only one of them is
- */
-export function loginOf(username: string | undefined, password: string | undefined): Credentials | undefined {
-  if (!username && !password) return undefined;
-  if (!username) throw new Problem('invalid', 'username: must be there where a password is.');
-  if (!password) throw new Problem('invalid', 'password: must be there where a username is.');
-  return { username, password };
 }

@@ -5,8 +5,9 @@ import { Problem } from '../errors.ts';
 import { morph } from '../feeds/frames.ts';
 import { operationsModel } from '../feeds/operations.ts';
 import { type Operation, type OperationState, operationStates } from '../services/operation-types.ts';
-import { capabilityOfKind, operationFilters, operationModel, operationsNowModel } from '../views/models/operations.ts';
+import { capabilityOfKind, operationFilters, operationModel } from '../views/models/operations.ts';
 import { checkCapability } from './access.ts';
+import { operationsNowFrame } from './operation-answers.ts';
 import { toOperationJson } from './operation-json.ts';
 import { answerFrame, isHtmx, sendFragment, sendPage, viewContext, wayBack } from './pages.ts';
 import * as schemas from './schemas.ts';
@@ -148,11 +149,7 @@ export function registerOperations(app: App, deps: Deps): void {
   function renderNow(request: FastifyRequest): string {
     const own = /\/operations\/(\d+)$/.exec(request.headers['hx-current-url']?.toString() ?? '')?.[1];
     const without = own === undefined ? undefined : Number(own);
-    const model = operationsNowModel(operations.current(), viewContext(request, deps), without);
-    return (
-      morph('operations-now', deps.render('fragments/operations/now', model)) +
-      morph('operations-badge', deps.render('fragments/operations/badge', model))
-    );
+    return operationsNowFrame(request, deps, without);
   }
 }
 

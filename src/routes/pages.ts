@@ -3,12 +3,10 @@ import type { Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { morph, partial } from '../feeds/frames.ts';
 import type { Container } from '../services/containers.ts';
-import type { Operation } from '../services/operation-types.ts';
 import type { Message, ViewContext } from '../views/models/context.ts';
 import { engineModel } from '../views/models/engine.ts';
 import { operationsNowModel } from '../views/models/operations.ts';
 import { offers } from './access.ts';
-import { toOperationJson } from './operation-json.ts';
 
 /** What a page is called, where it stands in the navigation, and the topics (with their parameters) that keep it true. */
 export type PageHead = {
@@ -90,30 +88,6 @@ export function failureFrame(deps: Deps, message: Message, requestId: string): s
   const html = deps.render('fragments/message', { base: deps.config.basePath, message, requestId });
   return partial('#failures', 'afterbegin', html);
 }
-
-/**
- * Answers with an operation that was just started: 202 for a script, its page for a plain form, and for htmx the part of
- * every page that shows what runs.
- */
-export function sendOperation(request: FastifyRequest, reply: FastifyReply, deps: Deps, operation: Operation) {
-  const path = `${deps.config.basePath}/operations/${operation.id}`;
-  if (!isHtmx(request)) return reply.redirect(path, 303);
-  const model = operationsNowModel(deps.operations.current(), viewContext(request, deps));
-  return sendFragment(
-    reply,
-    morph('operations-now', deps.render('fragments/operations/now', model)) +
-      morph('operations-badge', deps.render('fragments/operations/badge', model)),
-  );
-}
-
-/** Answers a script with an operation that was just started. */
-export function sendOperationJson(reply: FastifyReply, deps: Deps, operation: Operation) {
-  reply.code(202).header('location', `${deps.config.basePath}/api/operations/${operation.id}`);
-  return toOperationJson(operation);
-}
-
-/** Who asks: there are no users yet, so it is the address. */
-export const actorOf = (request: FastifyRequest): string => request.ip;
 
 /** Answers with a fragment. */
 export const sendFragment = (reply: FastifyReply, html: string) => reply.type('text/html; charset=utf-8').send(html);

@@ -9,15 +9,8 @@ import type { Operation } from '../services/operation-types.ts';
 import { type ProjectAction, projectActions } from '../services/projects.ts';
 import { type GroupInput, projectPageModel } from '../views/models/containers.ts';
 import { toContainerJson } from './container-json.ts';
-import {
-  actorOf,
-  requireEngine,
-  sendFragment,
-  sendOperation,
-  sendOperationJson,
-  sendPage,
-  viewContext,
-} from './pages.ts';
+import { actorOf, sendOperation, sendOperationJson } from './operation-answers.ts';
+import { requireEngine, sendFragment, sendPage, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
 
 const ActionParams = Type.Object({

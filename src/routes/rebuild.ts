@@ -9,17 +9,9 @@ import type { Change } from '../services/rebuild-plan.ts';
 import type { RebuildChoices } from '../services/rebuilds.ts';
 import { rebuildModel, rebuildProjectModel } from '../views/models/rebuild.ts';
 import { maskText, maskValueText, toText } from '../views/secrets.ts';
-import { loginOf } from './image-work.ts';
-import {
-  actorOf,
-  requireEngine,
-  resolveContainer,
-  sendFragment,
-  sendOperation,
-  sendOperationJson,
-  sendPage,
-  viewContext,
-} from './pages.ts';
+import { actorOf, sendOperation, sendOperationJson } from './operation-answers.ts';
+import { requireEngine, resolveContainer, sendFragment, sendPage, viewContext } from './pages.ts';
+import { loginOf } from './registry-login.ts';
 import * as schemas from './schemas.ts';
 
 /** Rebuilding containers on the newest image of their tag: what would change, and doing it. */
