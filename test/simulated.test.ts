@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,97 +7,11 @@ import { promisify } from 'node:util';
 import Docker from 'dockerode';
 import t from 'tap';
 import { startDemoEngine } from './simulated/demo-engine.ts';
-import { createSimulatedEngine, type SimulatedEngine, type SimulatedEngineOptions } from './simulated/engine.ts';
+import { ask, failure, follow, followEvents, start } from './simulated/testing.ts';
 
 type Shapes = Record<string, Record<string, string>>;
 
 const shapes: Shapes = JSON.parse(readFileSync(new URL('./simulated/shapes.json', import.meta.url), 'utf8'));
-
-interface Teardown {
-  teardown(end: () => unknown): void;
-}
-
-async function start(t: Teardown, options?: SimulatedEngineOptions) {
-  const engine = await createSimulatedEngine(options);
-  t.teardown(() => engine.close());
-  return { engine, docker: new Docker({ socketPath: engine.socketPath }) };
-}
-
-/** What dockerode throws; a call that succeeds has none. */
-async function failure(call: Promise<unknown>): Promise<unknown> {
-  try {
-    await call;
-    return null;
-  } catch (error) {
-    return error;
-  }
-}
-
-interface Answer {
-  status: number;
-  type: string;
-  body: Buffer;
-  error: string | null;
-}
-
-/** A plain request, for what dockerode hides. */
-function ask(engine: SimulatedEngine, path: string, method = 'GET'): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const asked = request({ socketPath: engine.socketPath, path, method, agent: false }, (response) => {
-      const chunks: Buffer[] = [];
-      const settle = (error: string | null) =>
-        resolve({
-          status: response.statusCode ?? 0,
-          type: response.headers['content-type'] ?? '',
-          body: Buffer.concat(chunks),
-          error,
-        });
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('end', () => settle(null));
-      response.on('error', (error: NodeJS.ErrnoException) => settle(error.code ?? error.message));
-    });
-    asked.on('error', reject);
-    asked.end();
-  });
-}
-
-interface Follower {
-  lines: string[];
-  isOver: () => boolean;
-  error: () => string | null;
-}
-
-/** Reads an answer that goes on, line by line. */
-function follow(engine: SimulatedEngine, path: string): Promise<Follower> {
-  return new Promise((resolve, reject) => {
-    const asked = request({ socketPath: engine.socketPath, path, agent: false }, (response) => {
-      let rest = '';
-      let isOver = false;
-      let failure: string | null = null;
-      const lines: string[] = [];
-      response.on('data', (chunk: Buffer) => {
-        const parts = (rest + chunk.toString('latin1')).split(/(?<=\n)/);
-        rest = parts.at(-1)?.endsWith('\n') ? '' : (parts.pop() ?? '');
-        lines.push(...parts);
-      });
-      response.on('close', () => {
-        isOver = true;
-      });
-      response.on('error', (error: NodeJS.ErrnoException) => {
-        failure = error.code ?? error.message;
-      });
-      resolve({ lines, isOver: () => isOver, error: () => failure });
-    });
-    asked.on('error', reject);
-    asked.end();
-  });
-}
-
-async function followEvents(engine: SimulatedEngine, query = '') {
-  const follower = await follow(engine, `/events${query}`);
-  const documents = () => follower.lines.map((line) => JSON.parse(line));
-  return { ...follower, documents, told: () => documents().map((event) => `${event.Type} ${event.Action}`) };
-}
 
 interface Frame {
   stream: number;
@@ -249,7 +162,7 @@ t.test('a container lives: states, codes and the order of events on 28', async (
   t.match(await failure(created.inspect()), { statusCode: 404, json: { message: `No such container: ${created.id}` } });
   await engine.waitFor(() => events.told().includes('container destroy'));
   t.same(events.told().slice(1), [
-    'container create',
+    ...['volume create', 'container create'],
     ...['volume mount', 'network connect', 'container start'],
     'container pause',
     'container unpause',
@@ -648,7 +561,7 @@ t.test('events can be lost, or flood', async (t) => {
 
 t.test('a stream can be cut; what is removed is no longer followed', async (t) => {
   const { engine } = await start(t);
-  const { id } = engine.addContainer({ name: 'web', mounts: [`${'ab'.repeat(32)}:/anonymous`] });
+  const { id } = engine.addContainer({ name: 'web', mounts: ['/anonymous'] });
   engine.writeLog('web', '0123456789');
   const cut = engine.faults.cut({ path: /logs/ });
   const { body, error } = await ask(engine, '/containers/web/logs?stdout=1&follow=1');

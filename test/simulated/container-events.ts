@@ -5,6 +5,8 @@ import type { Flavour } from './flavours.ts';
 /** Tells what happens to containers, in the engine's order and words. */
 export type ContainerEvents = ReturnType<typeof createContainerEvents>;
 
+const BUILT_IN: Record<string, string> = { host: 'host', none: 'null' };
+
 /** Creates a teller on the engine's event log. */
 export function createContainerEvents(events: EventLog, flavour: Flavour) {
   function tell(container: SimulatedContainer, action: string, attributes: Record<string, string> = {}): void {
@@ -19,7 +21,7 @@ export function createContainerEvents(events: EventLog, flavour: Flavour) {
   function tellNetworks(container: SimulatedContainer, action: 'connect' | 'disconnect'): void {
     if (!flavour.hasSideEvents) return;
     for (const { network, networkId } of container.endpoints) {
-      const attributes = { container: container.id, name: network, type: 'bridge' };
+      const attributes = { container: container.id, name: network, type: BUILT_IN[network] ?? 'bridge' };
       events.emit({ type: 'network', action, id: networkId, attributes });
     }
   }
@@ -67,12 +69,5 @@ export function createContainerEvents(events: EventLog, flavour: Flavour) {
     if (isOver !== flavour.isPodman) tell(container, 'restart');
   }
 
-  /** With `rm -v`, what no name was given to goes too. */
-  function tellAnonymousVolumesGone(container: SimulatedContainer): void {
-    for (const { name } of container.mounts.filter((mount) => /^[0-9a-f]{64}$/.test(mount.name))) {
-      events.emit({ type: 'volume', action: 'destroy', id: name, attributes: { driver: 'local' } });
-    }
-  }
-
-  return { tell, tellNetworks, tellStart, tellDeath, tellStop, tellSignal, tellRestart, tellAnonymousVolumesGone };
+  return { tell, tellNetworks, tellStart, tellDeath, tellStop, tellSignal, tellRestart };
 }

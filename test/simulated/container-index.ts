@@ -12,11 +12,15 @@ export function createContainerIndex(flavour: Flavour) {
   const byId = new Map<string, SimulatedContainer>();
   const byName = new Map<string, SimulatedContainer>();
 
-  /** By full id, then name, then unambiguous prefix: in Docker's own order. */
   function get(reference: string): SimulatedContainer {
-    const found = byId.get(reference) ?? byName.get(reference.replace(/^\//, '')) ?? getByPrefix(reference);
+    const found = find(reference);
     if (!found) throw noSuchContainer(reference);
     return found;
+  }
+
+  /** By full id, then name, then unambiguous prefix: in Docker's own order. */
+  function find(reference: string): SimulatedContainer | undefined {
+    return byId.get(reference) ?? byName.get(reference.replace(/^\//, '')) ?? getByPrefix(reference);
   }
 
   function getByPrefix(prefix: string): SimulatedContainer | undefined {
@@ -58,6 +62,7 @@ export function createContainerIndex(flavour: Flavour) {
 
   return {
     get,
+    find,
     checkName,
     all: () => byId.values(),
     has: (id: string) => byId.has(id),

@@ -2,10 +2,11 @@ import { parseTime } from './clock.ts';
 import { hasProcess, isUp, notRunning, type SimulatedContainer } from './container.ts';
 import type { CreateBody } from './container-spec.ts';
 import { toInspection, toShown, toSummary } from './container-views.ts';
+import { toWarnings } from './create-checks.ts';
 import { EngineError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { type Filters, hasLabel, matchesAll, matchesAny, matchesPattern, parseFilters } from './filters.ts';
-import { withTag } from './ids.ts';
+import { toLinkNames } from './links.ts';
 import { sendLog } from './logs.ts';
 import type { Route } from './routes.ts';
 import type { World } from './world.ts';
@@ -17,7 +18,7 @@ export const containerRoutes: readonly Route[] = [
   ['GET', /^\/containers\/json$/, list],
   ['POST', /^\/containers\/create$/, create],
   ['POST', /^\/containers\/prune$/, prune],
-  about('GET', 'json', (world, container, exchange) => exchange.json(200, toInspection(container, world.flavour))),
+  about('GET', 'json', (world, container, exchange) => exchange.json(200, toInspection(container, world))),
   about('POST', 'start', start),
   about('POST', 'stop', async (world, container, exchange) => {
     await world.containers.stop(container, exchange.query.get('signal') ?? '15');
@@ -85,9 +86,10 @@ function list(world: World, exchange: Exchange): void {
     .filter((container) => isListed(world, container, filters))
     .sort((a, b) => (a.created < b.created ? 1 : -1));
   const shown = limit > 0 ? chosen.slice(0, limit) : chosen;
+  const linkNames = toLinkNames(world.containers.all());
   exchange.json(
     200,
-    shown.map((container) => toSummary(container, world.flavour, exchange.isSet('size'))),
+    shown.map((container) => toSummary(container, world, exchange.isSet('size'), linkNames.get(container.id))),
   );
 }
 
@@ -130,28 +132,14 @@ function isInNetwork(container: SimulatedContainer, reference: string): boolean 
 
 async function create(world: World, exchange: Exchange): Promise<void> {
   const body: CreateBody = await exchange.body();
-  if (!body.Image) throw new EngineError(400, 'config cannot be empty in order to create a container');
-  if (!world.images.find(body.Image)) throw new EngineError(404, `No such image: ${withTag(body.Image)}`);
-  const container = world.containers.create(exchange.query.get('name'), withImageDefaults(world, body));
+  if (!body.Image) {
+    const what = world.flavour.isOldShape ? 'Config' : 'config';
+    throw new EngineError(400, `${what} cannot be empty in order to create a container`);
+  }
+  const options = { platform: exchange.query.get('platform') ?? '' };
+  const container = world.containers.create(exchange.query.get('name'), body, options);
   exchange.recorded.containerId = container.id;
-  exchange.json(201, { Id: container.id, Warnings: [] });
-}
-
-/** What the client leaves open, the image decides. */
-function withImageDefaults(world: World, body: CreateBody): CreateBody {
-  const image = world.images.get(body.Image ?? '');
-  const exposed = Object.fromEntries(image.exposed.map((port) => [port, {}]));
-  return {
-    ...body,
-    Cmd: body.Cmd ?? (body.Entrypoint ? null : [...image.command]),
-    Env: mergeEnv(body.Env ?? [], image.env),
-    ExposedPorts: { ...exposed, ...body.ExposedPorts },
-  };
-}
-
-function mergeEnv(own: readonly string[], inherited: readonly string[]): string[] {
-  const names = new Set(own.map((entry) => entry.split('=')[0]));
-  return [...own, ...inherited.filter((entry) => !names.has(entry.split('=')[0]))];
+  exchange.json(201, { Id: container.id, Warnings: toWarnings(body, world.flavour) });
 }
 
 function prune(world: World, exchange: Exchange): void {

@@ -1,10 +1,12 @@
+import type { Healthcheck } from './image-config.ts';
+
 /** Docker's words for what a container does. */
 export type ContainerState = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
 
 /** Docker's words for a container's health; `none` is a container without a check. */
 export type HealthStatus = 'none' | 'starting' | 'healthy' | 'unhealthy';
 
-/** A mount as a test writes it: `data:/var/lib/data` for a volume, `/etc/app:/etc/app:ro` for a bind. */
+/** A mount as a test writes it: `data:/data` for a volume, `/etc/app:/etc/app:ro` for a bind, `/data` for an anonymous volume. */
 export type MountSpec = string;
 
 /** A container as a test or the demo describes it; all but the name has a default. */
@@ -31,6 +33,8 @@ export interface ContainerSpec {
   readonly tty?: boolean;
   /** Names of networks, made when they are not there; default the engine's bridge. */
   readonly networks?: readonly string[];
+  /** What it asks of them, by their names: aliases, addresses. */
+  readonly endpoints?: Readonly<Record<string, EndpointBody>>;
   readonly mounts?: readonly MountSpec[];
   readonly healthcheck?: readonly string[];
   /** `no`, `always`, `unless-stopped`, `on-failure:3`. */
@@ -64,6 +68,11 @@ export interface Behaviour {
   /** Health `starting` becomes `healthy` (or what this says) that long after each start. */
   readonly healthAfterMs?: number;
   readonly healthBecomes?: HealthStatus;
+  /** It ends by itself that long after each start, with `exitCode` (default 0). */
+  readonly exitsAfterMs?: number;
+  readonly exitCode?: number;
+  /** Written to its log at each start. */
+  readonly startLog?: string;
 }
 
 /** The body of `POST /containers/create`, as far as the engine looks into it. */
@@ -73,8 +82,14 @@ export interface CreateBody {
   Entrypoint?: string[] | null;
   Env?: string[] | null;
   Labels?: Record<string, string> | null;
+  Hostname?: string;
+  Domainname?: string;
+  User?: string;
+  WorkingDir?: string;
+  StopSignal?: string;
+  MacAddress?: string;
   Tty?: boolean;
-  Healthcheck?: { Test?: string[] } & Record<string, unknown>;
+  Healthcheck?: Healthcheck | null;
   ExposedPorts?: Record<string, object> | null;
   Volumes?: Record<string, object> | null;
   HostConfig?: HostConfigBody;
@@ -89,9 +104,14 @@ export interface HostConfigBody {
   PortBindings?: Record<string, PortBinding[] | null> | null;
   PublishAllPorts?: boolean;
   NetworkMode?: string;
+  Links?: string[] | null;
+  Dns?: string[] | null;
+  ExtraHosts?: string[] | null;
+  Privileged?: boolean;
   RestartPolicy?: { Name?: string; MaximumRetryCount?: number };
   AutoRemove?: boolean;
   Memory?: number;
+  MemorySwap?: number;
   NanoCpus?: number;
   PidsLimit?: number | null;
   [other: string]: unknown;
@@ -109,12 +129,18 @@ export interface MountBody {
   Source?: string;
   Target?: string;
   ReadOnly?: boolean;
+  VolumeOptions?: { Labels?: Record<string, string> | null; [other: string]: unknown } | null;
+  [other: string]: unknown;
 }
 
 /** What a container asks of one network. */
 export interface EndpointBody {
   Aliases?: string[] | null;
-  IPAMConfig?: { IPv4Address?: string } | null;
+  Links?: string[] | null;
+  IPAMConfig?: { IPv4Address?: string; IPv6Address?: string; LinkLocalIPs?: string[] } | null;
+  DriverOpts?: Record<string, string> | null;
+  GwPriority?: number;
+  MacAddress?: string;
   [other: string]: unknown;
 }
 
@@ -125,4 +151,8 @@ export interface Mount {
   readonly source: string;
   readonly destination: string;
   readonly isWritable: boolean;
+  /** As inspect shows it: `z`, `ro`. */
+  readonly mode: string;
+  /** A volume that nobody named: it may go with its container. */
+  readonly isAnonymous: boolean;
 }

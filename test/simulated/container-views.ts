@@ -2,15 +2,25 @@ import { humanDuration, nowNanos, toMillis, toRfc3339 } from './clock.ts';
 import { type Endpoint, type HealthProbe, isUp, type ListState, type SimulatedContainer } from './container.ts';
 import type { Mount } from './container-spec.ts';
 import type { Flavour } from './flavours.ts';
+import type { Images } from './images.ts';
+import { toLinkTexts } from './links.ts';
 import type { PublishedPort } from './ports.ts';
+import type { World } from './world.ts';
 
-/** One row of `GET /containers/json`. */
-export function toSummary(container: SimulatedContainer, flavour: Flavour, withSize: boolean) {
+type Context = Pick<World, 'flavour' | 'images' | 'containers'>;
+
+/** One row of `GET /containers/json`; `linkNames` are what others call it. */
+export function toSummary(
+  container: SimulatedContainer,
+  { flavour, images }: Context,
+  withSize: boolean,
+  linkNames: readonly string[] = [],
+) {
   const shown = toShown(container);
   return {
     Id: container.id,
-    Names: [`/${container.name}`],
-    Image: container.image,
+    Names: [`/${container.name}`, ...linkNames],
+    Image: toShownImage(container, images),
     ImageID: container.imageId,
     Command: toCommandText(container, flavour),
     Created: Math.floor(toMillis(container.created) / 1000),
@@ -20,9 +30,29 @@ export function toSummary(container: SimulatedContainer, flavour: Flavour, withS
     State: shown.state,
     Status: toStatusText(shown, flavour),
     ...toHostPart(container, flavour),
-    NetworkSettings: { Networks: toNetworks(container.endpoints, flavour) },
-    Mounts: container.mounts.map((mount) => toMountDocument(mount, flavour)),
+    NetworkSettings: { Networks: toListNetworks(container.endpoints, flavour) },
+    Mounts: container.mounts.map((mount) => ({ ...toMountDocument(mount, flavour), ...toListSource(mount, flavour) })),
   };
+}
+
+/** Docker's list does not know where the volumes are that only `Volumes` asked for. */
+function toListSource({ type, mode }: Mount, flavour: Flavour): { Source?: string } {
+  return type === 'volume' && mode === '' && !flavour.isPodman ? { Source: '' } : {};
+}
+
+/** In Docker's list, a container has no names in its networks. */
+function toListNetworks(endpoints: readonly Endpoint[], flavour: Flavour): Record<string, unknown> {
+  if (flavour.isPodman) return toNetworks(endpoints, flavour);
+  const bare = endpoints.map((endpoint) => {
+    const { IPAMConfig = null, GwPriority = 0 } = endpoint.settings;
+    return { ...endpoint, aliases: null, dnsNames: null, settings: { IPAMConfig, GwPriority } };
+  });
+  return toNetworks(bare, flavour);
+}
+
+/** What a container was made of by name is its name as long as that means the same image, and then the image's id. */
+function toShownImage({ image, imageId }: SimulatedContainer, images: Images): string {
+  return images.find(image)?.id === imageId ? image : imageId;
 }
 
 /** The state as the list has it: for a while after a death or a pause that is the one before. */
@@ -96,46 +126,50 @@ function toExposedPort(name: string): Record<string, unknown> {
 }
 
 function toNetworks(endpoints: readonly Endpoint[], flavour: Flavour): Record<string, unknown> {
-  return Object.fromEntries(endpoints.map((endpoint) => [endpoint.network, toEndpointDocument(endpoint, flavour)]));
+  const sorted = [...endpoints].sort((a, b) => (a.network < b.network ? -1 : 1));
+  return Object.fromEntries(sorted.map((endpoint) => [endpoint.network, toEndpointDocument(endpoint, flavour)]));
 }
 
 function toEndpointDocument(endpoint: Endpoint, flavour: Flavour): Record<string, unknown> {
-  const subnet = endpoint.address.split('.').slice(0, 2).join('.');
+  const { settings } = endpoint;
+  const ipv6 = endpoint.address ? (settings.IPAMConfig?.IPv6Address ?? '') : '';
   return {
-    IPAMConfig: null,
-    Links: null,
+    IPAMConfig: settings.IPAMConfig ?? null,
+    Links: settings.Links ?? null,
     Aliases: endpoint.aliases,
     MacAddress: endpoint.macAddress,
-    DriverOpts: null,
-    ...(flavour.isOldShape ? {} : { GwPriority: 0 }),
+    DriverOpts: settings.DriverOpts ?? null,
+    ...(flavour.isOldShape ? {} : { GwPriority: settings.GwPriority ?? 0 }),
     NetworkID: endpoint.networkId,
     EndpointID: endpoint.endpointId,
-    Gateway: endpoint.address ? `${subnet}.0.1` : '',
+    Gateway: endpoint.gateway,
     IPAddress: endpoint.address,
     IPPrefixLen: endpoint.address ? 16 : 0,
     IPv6Gateway: '',
-    GlobalIPv6Address: '',
-    GlobalIPv6PrefixLen: 0,
-    ...(flavour.isOldShape ? {} : { DNSNames: null }),
+    GlobalIPv6Address: ipv6,
+    GlobalIPv6PrefixLen: ipv6 ? 64 : 0,
+    ...(flavour.isOldShape ? {} : { DNSNames: endpoint.dnsNames }),
   };
 }
 
 function toMountDocument(mount: Mount, flavour: Flavour): Record<string, unknown> {
   const isVolume = mount.type === 'volume';
+  const hasPropagation = flavour.isPodman || mount.type === 'bind';
   return {
     Type: mount.type,
     ...(isVolume ? { Name: mount.name } : {}),
     Source: mount.source,
     Destination: mount.destination,
     ...(isVolume ? { Driver: 'local' } : {}),
-    Mode: isVolume && !flavour.isPodman ? 'z' : '',
+    Mode: flavour.isPodman ? '' : mount.mode,
     RW: mount.isWritable,
-    Propagation: isVolume && !flavour.isPodman ? '' : 'rprivate',
+    Propagation: hasPropagation ? 'rprivate' : '',
   };
 }
 
 /** The document of `GET /containers/:id/json`. */
-export function toInspection(container: SimulatedContainer, flavour: Flavour): Record<string, unknown> {
+export function toInspection(container: SimulatedContainer, context: Context): Record<string, unknown> {
+  const { flavour } = context;
   const [path = '', ...args] = toCommand(container);
   const folder = `/var/lib/docker/containers/${container.id}`;
   return {
@@ -160,7 +194,7 @@ export function toInspection(container: SimulatedContainer, flavour: Flavour): R
     HostConfig: toHostConfig(container, flavour),
     GraphDriver: toGraphDriver(container.id, flavour),
     Mounts: container.mounts.map((mount) => toMountDocument(mount, flavour)),
-    Config: toConfig(container),
+    Config: toConfig(container, context),
     NetworkSettings: toNetworkSettings(container, flavour),
   };
 }
@@ -206,28 +240,41 @@ function toGraphDriver(id: string, flavour: Flavour): Record<string, unknown> {
   };
 }
 
-function toConfig(container: SimulatedContainer): Record<string, unknown> {
-  const { HostConfig, NetworkingConfig, ...config } = container.body;
+function toConfig(container: SimulatedContainer, { flavour, containers }: Context): Record<string, unknown> {
+  const { HostConfig, NetworkingConfig, MacAddress, Volumes, ...config } = container.body;
+  const macAddress = flavour.isOldShape ? MacAddress : containers.endpoints.configuredMacAddress(container);
   return {
-    Hostname: container.id.slice(0, 12),
+    Hostname: '',
     Domainname: '',
     User: '',
     AttachStdin: false,
     AttachStdout: false,
     AttachStderr: false,
-    ExposedPorts: {},
     Tty: false,
     OpenStdin: false,
     StdinOnce: false,
     Env: [],
     Cmd: null,
-    Volumes: null,
     WorkingDir: '',
     Entrypoint: null,
     OnBuild: null,
-    ...config,
+    ...withoutEmpty(config, ['ExposedPorts', 'Healthcheck', 'StopSignal', 'StopTimeout', 'Shell']),
+    ...(macAddress ? { MacAddress: macAddress } : {}),
+    Volumes: isEmpty(Volumes) ? null : Volumes,
     Labels: container.labels,
   };
+}
+
+/** Go leaves some fields out when there is nothing in them. */
+function withoutEmpty(config: Record<string, unknown>, optional: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(config).filter(([key, value]) => !optional.includes(key) || !isEmpty(value)),
+  );
+}
+
+function isEmpty(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0;
+  return value === undefined || value === null || value === '';
 }
 
 function toNetworkSettings(container: SimulatedContainer, flavour: Flavour): Record<string, unknown> {
@@ -270,16 +317,25 @@ function toInspectedPorts(container: SimulatedContainer): Record<string, unknown
 
 /** Every key that an engine shows, with its default, under what the container asked for. */
 function toHostConfig(container: SimulatedContainer, flavour: Flavour): Record<string, unknown> {
-  const old = flavour.isOldShape ? { KernelMemory: 0, KernelMemoryTCP: 0 } : {};
-  return { ...HOST_CONFIG_DEFAULTS, ...old, ...container.body.HostConfig };
+  const old = { KernelMemory: 0, KernelMemoryTCP: 0, RestartPolicy: { Name: '', MaximumRetryCount: 0 } };
+  const { HostConfig } = container.body;
+  return {
+    ...HOST_CONFIG_DEFAULTS,
+    ...(flavour.isOldShape ? old : {}),
+    ...HostConfig,
+    ...(HostConfig?.Privileged ? PRIVILEGED : {}),
+    Links: toLinkTexts(container),
+  };
 }
+
+const PRIVILEGED = { SecurityOpt: ['label=disable'], MaskedPaths: null, ReadonlyPaths: null };
 
 const HOST_CONFIG_DEFAULTS: Record<string, unknown> = {
   Binds: null,
   ContainerIDFile: '',
   LogConfig: { Type: 'json-file', Config: {} },
   NetworkMode: 'default',
-  PortBindings: {},
+  PortBindings: null,
   RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
   AutoRemove: false,
   VolumeDriver: '',

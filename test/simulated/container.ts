@@ -1,5 +1,6 @@
-import type { Behaviour, ContainerState, CreateBody, HealthStatus, Mount } from './container-spec.ts';
+import type { Behaviour, ContainerState, CreateBody, EndpointBody, HealthStatus, Mount } from './container-spec.ts';
 import { EngineError } from './errors.ts';
+import type { Link } from './links.ts';
 import type { ContainerLog } from './logs.ts';
 import type { PublishedPort } from './ports.ts';
 import type { StatsModel } from './stats.ts';
@@ -12,14 +13,19 @@ export interface HealthProbe {
   readonly output: string;
 }
 
-/** One side of a container in a network. */
+/** One side of a container in a network: what it asked for, and what it has there while it runs. */
 export interface Endpoint {
   readonly network: string;
+  readonly settings: EndpointBody;
+  /** Empty until the first start, then kept. */
   networkId: string;
   endpointId: string;
   address: string;
+  gateway: string;
   macAddress: string;
-  readonly aliases: string[] | null;
+  /** As inspect shows them: old engines add names of their own. */
+  aliases: string[] | null;
+  dnsNames: string[] | null;
 }
 
 /** A container of the simulated engine: change it through the engine only, so that events are told. */
@@ -32,6 +38,7 @@ export interface SimulatedContainer {
   readonly body: CreateBody;
   readonly labels: Record<string, string>;
   readonly mounts: readonly Mount[];
+  readonly links: readonly Link[];
   readonly log: ContainerLog;
   readonly stats: StatsModel;
   readonly behaviour: Behaviour;

@@ -1,24 +1,26 @@
-import { nowNanos, toNanos } from './clock.ts';
-import { type Endpoint, hasProcess, isUp, notRunning, type SimulatedContainer } from './container.ts';
+import { toNanos } from './clock.ts';
+import { hasProcess, isUp, notRunning, type SimulatedContainer } from './container.ts';
+import { createContainerCreation } from './container-creation.ts';
 import { createContainerEvents } from './container-events.ts';
 import { createContainerIndex } from './container-index.ts';
-import type { Behaviour, ContainerSpec, ContainerState, CreateBody } from './container-spec.ts';
-import { toCreateBody, toMounts } from './create-body.ts';
+import type { ContainerSpec, ContainerState } from './container-spec.ts';
+import { toCreateBody, toNetworkNames } from './create-body.ts';
+import { createEndpoints } from './endpoints.ts';
 import { EngineError, notModified } from './errors.ts';
 import type { EventLog } from './events.ts';
 import type { Flavour } from './flavours.ts';
-import { randomId } from './ids.ts';
 import type { Images } from './images.ts';
-import { createLog } from './logs.ts';
 import type { Networks } from './networks.ts';
 import { createProcesses } from './processes.ts';
-import { createStatsModel } from './stats.ts';
+import type { Volumes } from './volumes.ts';
 
 interface Dependencies {
   readonly events: EventLog;
   readonly flavour: Flavour;
   readonly images: Images;
   readonly networks: Networks;
+  readonly volumes: Volumes;
+  readonly hostName: string;
   readonly staleListMs: number;
   readonly restartDelayMs: number;
   readonly logBytes: number;
@@ -28,67 +30,13 @@ interface Dependencies {
 export type Containers = ReturnType<typeof createContainers>;
 
 /** Creates an engine's containers: none yet. */
-export function createContainers({ logBytes, ...dependencies }: Dependencies) {
+export function createContainers(dependencies: Dependencies) {
   const { events, flavour, images, networks } = dependencies;
   const index = createContainerIndex(flavour);
   const told = createContainerEvents(events, flavour);
-  const processes = createProcesses({ ...dependencies, index, events: told });
-
-  /** Creates a container as the API does; the image must be there. */
-  function create(name: string | null, body: CreateBody, id = randomId(), behaviour: Behaviour = {}) {
-    const free = index.checkName(name ?? `lab_${id.slice(0, 12)}`);
-    const image = images.get(body.Image ?? '');
-    const container: SimulatedContainer = {
-      id,
-      name: free,
-      image: toShownImage(body.Image ?? ''),
-      imageId: image.id,
-      created: nowNanos(),
-      body,
-      labels: { ...image.labels, ...body.Labels },
-      mounts: toMounts(body),
-      log: createLog(logBytes),
-      stats: createStatsModel(),
-      behaviour,
-      state: 'created',
-      exitCode: 0,
-      isOomKilled: false,
-      error: '',
-      pid: 0,
-      startedAt: null,
-      finishedAt: null,
-      health: 'none',
-      healthBeforePause: 'none',
-      healthLog: [],
-      failingStreak: 0,
-      restartCount: 0,
-      endpoints: toEndpoints(body),
-      ports: [],
-      isManuallyStopped: false,
-      isRestartedByHand: false,
-      stale: null,
-      endings: new Set(),
-    };
-    index.add(container);
-    told.tell(container, 'create');
-    return container;
-  }
-
-  function toShownImage(reference: string): string {
-    return flavour.isPodman && !reference.startsWith('docker.io/') ? `docker.io/${reference}` : reference;
-  }
-
-  function toEndpoints(body: CreateBody): Endpoint[] {
-    const mode = body.HostConfig?.NetworkMode ?? 'default';
-    const wanted = body.NetworkingConfig?.EndpointsConfig ?? {};
-    const names = Object.keys(wanted).length > 0 ? Object.keys(wanted) : [mode];
-    if (mode.startsWith('container:')) return [];
-    return names.map((name) => {
-      const network = networks.ensure(name);
-      const aliases = wanted[name]?.Aliases ?? null;
-      return { network: network.name, networkId: '', endpointId: '', address: '', macAddress: '', aliases };
-    });
-  }
+  const endpoints = createEndpoints(networks, flavour);
+  const create = createContainerCreation({ ...dependencies, index, endpoints, events: told });
+  const processes = createProcesses({ ...dependencies, index, endpoints, events: told });
 
   /** Starts a container, or fails as the engine does when a port is taken or the command is missing. */
   function start(container: SimulatedContainer): void {
@@ -107,10 +55,17 @@ export function createContainers({ logBytes, ...dependencies }: Dependencies) {
     if (container.state === 'restarting') return beStopped(container);
     const { stopMs = 0, stopExitCode = 0, ignoresTerm = false } = container.behaviour;
     told.tellSignal(container, signal);
+    if (container.state === 'paused') beResumed(container);
     if (stopMs > 0) await processes.sleep(stopMs);
     if (!isUp(container)) return;
     if (ignoresTerm) told.tellSignal(container, '9');
     processes.die(container, ignoresTerm ? 137 : stopExitCode, true);
+  }
+
+  /** A signal reaches a frozen process only when it goes on. */
+  function beResumed(container: SimulatedContainer): void {
+    container.state = 'running';
+    if (flavour.hasSideEvents) told.tell(container, 'unpause');
   }
 
   /** A container that waits for its next try has no process to kill. */
@@ -176,15 +131,16 @@ export function createContainers({ logBytes, ...dependencies }: Dependencies) {
     const oldName = container.name;
     const name = renamed(wanted);
     index.rename(container, name);
+    endpoints.renew(container);
     told.tell(container, 'rename', { oldName: `/${oldName}` });
   }
 
   function renamed(wanted: string): string {
     try {
-      return index.checkName(wanted);
+      return index.checkName(`/${wanted.replace(/^\//, '')}`);
     } catch (error) {
-      if (!(error instanceof EngineError) || error.status !== 409) throw error;
-      throw new EngineError(409, `Error when allocating new name: ${error.message}`);
+      if (!(error instanceof EngineError)) throw error;
+      throw new EngineError(error.status, `Error when allocating new name: ${error.message}`);
     }
   }
 
@@ -194,8 +150,7 @@ export function createContainers({ logBytes, ...dependencies }: Dependencies) {
     container.isManuallyStopped = true;
     const removesItself = isUp(container) && container.body.HostConfig?.AutoRemove === true;
     if (hasProcess(container)) kill(container, '9');
-    if (!removesItself) processes.remove(container);
-    if (withVolumes) told.tellAnonymousVolumesGone(container);
+    if (!removesItself) processes.remove(container, withVolumes);
   }
 
   function cannotRemove(container: SimulatedContainer): EngineError {
@@ -229,7 +184,9 @@ export function createContainers({ logBytes, ...dependencies }: Dependencies) {
   function add(spec: ContainerSpec): SimulatedContainer {
     const body = toCreateBody(spec, flavour.defaultNetwork);
     images.ensure(body.Image ?? '');
-    const container = create(spec.name, body, spec.id, spec.behaviour);
+    for (const name of toNetworkNames(spec)) networks.ensure(name);
+    const container = create(spec.name, body, { id: spec.id, behaviour: spec.behaviour ?? {} });
+    for (const name of toNetworkNames(spec).slice(1)) endpoints.connect(container, name, spec.endpoints?.[name] ?? {});
     const wanted = spec.state ?? 'running';
     if (wanted !== 'created') processes.run(container);
     lead(container, spec, wanted);
@@ -269,6 +226,7 @@ export function createContainers({ logBytes, ...dependencies }: Dependencies) {
   return {
     add,
     create,
+    endpoints,
     get: index.get,
     all: index.all,
     has: index.has,

@@ -1,9 +1,10 @@
-import type { ContainerSpec, CreateBody, HostConfigBody, Mount, MountBody, PortBinding } from './container-spec.ts';
-import { randomId } from './ids.ts';
+import type { ContainerSpec, CreateBody, HostConfigBody, PortBinding } from './container-spec.ts';
+import { toSet } from './image-config.ts';
 
 /** The create request that a spec stands for. */
 export function toCreateBody(spec: ContainerSpec, defaultNetwork: string): CreateBody {
-  const networks = spec.networks ?? [defaultNetwork];
+  const network = spec.networks ? (spec.networks[0] ?? 'none') : defaultNetwork;
+  const anonymous = (spec.mounts ?? []).filter((mount) => !mount.includes(':'));
   return {
     Image: spec.image ?? 'lab/busybox',
     Cmd: [...(spec.command ?? ['sh', '-c', 'while :; do sleep 1; done'])],
@@ -13,11 +14,17 @@ export function toCreateBody(spec: ContainerSpec, defaultNetwork: string): Creat
     User: spec.user ?? '',
     WorkingDir: spec.workingDir ?? '',
     ExposedPorts: toExposedPorts(spec),
+    Volumes: toSet(anonymous),
     ...toHealthcheck(spec),
     ...spec.config,
-    HostConfig: toHostConfig(spec, networks[0] ?? 'none'),
-    NetworkingConfig: { EndpointsConfig: Object.fromEntries(networks.map((name) => [name, {}])) },
+    HostConfig: toHostConfig(spec, network),
+    NetworkingConfig: { EndpointsConfig: { [network]: { ...spec.endpoints?.[network] } } },
   };
+}
+
+/** The networks of a spec that have to be there; the first is the one it is created in. */
+export function toNetworkNames(spec: ContainerSpec): string[] {
+  return (spec.networks ?? []).filter((name) => !name.startsWith('container:'));
 }
 
 function toEnv(env: ContainerSpec['env']): string[] {
@@ -35,7 +42,7 @@ function toHealthcheck(spec: ContainerSpec): Pick<CreateBody, 'Healthcheck'> {
 function toHostConfig(spec: ContainerSpec, network: string): HostConfigBody {
   const [policy = 'no', retries = '0'] = (spec.restart ?? 'no').split(':');
   return {
-    Binds: spec.mounts ? [...spec.mounts] : null,
+    Binds: spec.mounts?.filter((mount) => mount.includes(':')) ?? null,
     NetworkMode: network,
     PortBindings: toPortBindings(spec.ports ?? []),
     RestartPolicy: { Name: policy, MaximumRetryCount: Number(retries) },
@@ -71,32 +78,4 @@ function parsePort(text: string): { key: string; binding: PortBinding } {
 function toExposedPorts(spec: ContainerSpec): Record<string, object> {
   const published = Object.keys(toPortBindings(spec.ports ?? []));
   return Object.fromEntries([...published, ...(spec.expose ?? [])].map((port) => [port, {}]));
-}
-
-/** Everything that `Binds`, `Mounts` and `Volumes` ask for. */
-export function toMounts(body: CreateBody): Mount[] {
-  const binds = (body.HostConfig?.Binds ?? []).map(parseBind);
-  const mounts = (body.HostConfig?.Mounts ?? []).map(parseMount);
-  const taken = new Set([...binds, ...mounts].map((mount) => mount.destination));
-  const anonymous = Object.keys(body.Volumes ?? {}).filter((destination) => !taken.has(destination));
-  return [...binds, ...mounts, ...anonymous.map((destination) => volume(randomId(), destination, true))];
-}
-
-function parseBind(bind: string): Mount {
-  const [source = '', destination = '', mode = ''] = bind.split(':');
-  const isWritable = !mode.split(',').includes('ro');
-  if (!source.startsWith('/')) return volume(source, destination, isWritable);
-  return { type: 'bind', name: '', source, destination, isWritable };
-}
-
-function parseMount(mount: MountBody): Mount {
-  const isWritable = mount.ReadOnly !== true;
-  const destination = mount.Target ?? '';
-  if (mount.Type === 'volume') return volume(mount.Source || randomId(), destination, isWritable);
-  const type = mount.Type === 'tmpfs' ? 'tmpfs' : 'bind';
-  return { type, name: '', source: mount.Source ?? '', destination, isWritable };
-}
-
-function volume(name: string, destination: string, isWritable: boolean): Mount {
-  return { type: 'volume', name, source: `/var/lib/docker/volumes/${name}/_data`, destination, isWritable };
 }

@@ -18,13 +18,16 @@ import type { EventInput } from './events.ts';
 import { createExchange } from './exchange.ts';
 import { createFaults, type Faults, type Verdict } from './faults.ts';
 import { flavours } from './flavours.ts';
-import type { ImageSpec, Removal, SimulatedImage } from './images.ts';
+import type { Removal } from './image-removals.ts';
+import type { ImageSpec, SimulatedImage } from './images.ts';
 import type { LineOptions } from './logs.ts';
+import type { Network } from './networks.ts';
 import { createRequestLog, type RecordedRequest, type StreamKind } from './requests.ts';
 import { route } from './routes.ts';
 import { createSocketServer } from './socket-server.ts';
 import type { UsageSource } from './stats.ts';
 import { readTarget, refuseVersion, setHeaders, toRecord } from './targets.ts';
+import type { SimulatedVolume } from './volumes.ts';
 import { createWorld } from './world.ts';
 
 export type { SimulatedContainer } from './container.ts';
@@ -35,8 +38,10 @@ export type { Fault, FaultMatch, Faults } from './faults.ts';
 export type { EngineVersion } from './flavours.ts';
 export type { ImageSpec, Layer, SimulatedImage } from './images.ts';
 export type { LineOptions } from './logs.ts';
+export type { Network } from './networks.ts';
 export type { RecordedRequest, StreamKind } from './requests.ts';
 export type { Usage, UsageSource } from './stats.ts';
+export type { SimulatedVolume } from './volumes.ts';
 
 /** The running engine and everything a test can do to it. */
 export type SimulatedEngine = Awaited<ReturnType<typeof createSimulatedEngine>>;
@@ -213,7 +218,19 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
     image: (reference: string) => world.images.get(reference),
     images: () => [...world.images.all()],
     tagImage: (reference: string, tag: string) => world.images.tag(world.images.get(reference), tag),
-    removeImage: (reference: string, force = false): Removal[] => world.images.remove(reference, force),
+    removeImage: (reference: string, force = false): Removal[] => world.imageRemovals.remove(reference, force),
+
+    /** A network by its name, made when it is not there. */
+    addNetwork: (name: string): Network => world.networks.ensure(name),
+    networks: (): Network[] => world.networks.all(),
+    /** Takes a network away, whoever is in it. */
+    removeNetwork: (reference: string) => world.networks.remove(reference),
+
+    /** A volume and what was written into it; throws when there is none. */
+    volume: (name: string): SimulatedVolume => world.volumes.get(name),
+    volumes: (): SimulatedVolume[] => world.volumes.all(),
+    /** Writes what a container would have left in a volume. */
+    writeVolume: (name: string, data: string) => world.volumes.write(name, data),
 
     /** Appends lines to a container's log; followers get them. */
     writeLog: (reference: string, text: string, line: LineOptions = {}) => find(reference).log.write(text, line),

@@ -99,6 +99,7 @@ async function readBody(request: IncomingMessage): Promise<Record<string, unknow
   throw new EngineError(400, 'invalid JSON: got EOF while reading request body');
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+/** Is it a JSON object? */
+export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 
 /** A container, network or layer id: 64 hex digits. */
 export function randomId(): string {
@@ -8,6 +8,11 @@ export function randomId(): string {
 /** An image id or a digest. */
 export function randomDigest(): string {
   return `sha256:${randomId()}`;
+}
+
+/** The digest of a text: the same one each time. */
+export function digestOf(text: string): string {
+  return `sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
 
 /** The twelve digits Docker shows in its messages. */

@@ -26,7 +26,7 @@ export const imageRoutes: readonly Route[] = [
   [
     'DELETE',
     /^\/images\/(.+)$/,
-    (world, exchange, name) => exchange.json(200, world.images.remove(name, exchange.isSet('force'))),
+    (world, exchange, name) => exchange.json(200, world.imageRemovals.remove(name, exchange.isSet('force'))),
   ],
 ];
 
@@ -37,7 +37,7 @@ function list(world: World, exchange: Exchange): void {
     .filter((image) => exchange.isSet('all') || !isIntermediate(world, image))
     .filter((image) => isListed(world, image, filters))
     .sort((a, b) => (a.created < b.created ? 1 : -1));
-  const users = world.images.countUsers();
+  const users = world.imageRemovals.countUsers();
   exchange.json(
     200,
     chosen.map((image) => toImageSummary(image, users.get(image.id) ?? 0, world.flavour)),

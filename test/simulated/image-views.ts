@@ -1,5 +1,6 @@
 import { toMillis, toNanos, toRfc3339 } from './clock.ts';
 import type { Flavour } from './flavours.ts';
+import { toConfigDocument } from './image-config.ts';
 import type { SimulatedImage } from './images.ts';
 
 /** One row of `GET /images/json`. */
@@ -33,7 +34,11 @@ function toShownDigests(image: SimulatedImage, flavour: Flavour): string[] | nul
 
 /** The document of `GET /images/:name/json`. */
 export function toImageInspection(image: SimulatedImage, flavour: Flavour): Record<string, unknown> {
-  const old = { Container: '', ContainerConfig: toConfig(image, true, {}), VirtualSize: image.size };
+  const old = {
+    Container: '',
+    ContainerConfig: { ...OLD_CONFIG, ...toConfigDocument(image, {}) },
+    VirtualSize: image.size,
+  };
   return {
     Id: image.id,
     RepoTags: flavour.isPodman ? toShownTags(image, flavour) : image.tags,
@@ -43,16 +48,16 @@ export function toImageInspection(image: SimulatedImage, flavour: Flavour): Reco
     Created: toRfc3339(image.created),
     DockerVersion: flavour.isPodman ? '' : flavour.serverVersion,
     Author: '',
-    Architecture: 'amd64',
+    Architecture: image.architecture,
     Os: 'linux',
     Size: image.size,
     GraphDriver: toGraphDriver(image, flavour),
     RootFS: {
       Type: 'layers',
-      Layers: image.layers.filter(({ size }) => size > 0).map((_, index) => toLayerId(image, index)),
+      Layers: image.layerDigests,
     },
     Metadata: { LastTagTime: toRfc3339(image.taggedAt) },
-    Config: toConfig(image, flavour.isOldShape, image.labels),
+    Config: { ...(flavour.isOldShape ? OLD_CONFIG : {}), ...toConfigDocument(image, image.labels) },
     ...(flavour.isOldShape ? old : {}),
   };
 }
@@ -63,10 +68,6 @@ function toGraphDriver(image: SimulatedImage, flavour: Flavour): Record<string, 
     Data: { MergedDir: `${folder}/merged`, UpperDir: `${folder}/diff`, WorkDir: `${folder}/work` },
     Name: flavour.isPodman ? 'overlay' : 'overlay2',
   };
-}
-
-function toLayerId(image: SimulatedImage, index: number): string {
-  return `sha256:${String(index).padStart(2, '0')}${image.id.slice(9)}`;
 }
 
 const OLD_CONFIG = {
@@ -80,21 +81,6 @@ const OLD_CONFIG = {
   StdinOnce: false,
   Image: '',
 };
-
-function toConfig(image: SimulatedImage, isOldShape: boolean, labels: Record<string, string>): Record<string, unknown> {
-  return {
-    ...(isOldShape ? OLD_CONFIG : {}),
-    Cmd: image.command,
-    Entrypoint: null,
-    Env: image.env,
-    ...(image.exposed.length > 0 ? { ExposedPorts: Object.fromEntries(image.exposed.map((port) => [port, {}])) } : {}),
-    Labels: Object.keys(labels).length > 0 ? labels : null,
-    OnBuild: null,
-    User: '',
-    Volumes: null,
-    WorkingDir: '',
-  };
-}
 
 /** The answer of `GET /images/:name/history`: the newest layer first, only that one has an id. */
 export function toHistory(image: SimulatedImage): Record<string, unknown>[] {

@@ -1,9 +1,11 @@
 import { nowNanos, toNanos } from './clock.ts';
-import type { ContainerState } from './container-spec.ts';
+import type { Behaviour } from './container-spec.ts';
 import { EngineError } from './errors.ts';
 import type { EventLog } from './events.ts';
 import type { Flavour } from './flavours.ts';
-import { randomDigest, repositoryOf, shortId, withTag } from './ids.ts';
+import { digestOf, randomDigest, withTag } from './ids.ts';
+import { type ImageConfig, toImageConfig } from './image-config.ts';
+import { parseReference, toFamiliar } from './references.ts';
 
 /** One step of an image's history, the newest first. */
 export interface Layer {
@@ -11,57 +13,49 @@ export interface Layer {
   readonly size: number;
   readonly created?: Date | number;
   readonly comment?: string;
+  /** Layers of one digest are the same one, and pulled once; default one of its own. */
+  readonly digest?: string;
 }
 
-/** An image as a test or the demo describes it. */
-export interface ImageSpec {
+/** An image as a test or the demo describes it; of its config, what is left open is a shell's. */
+export interface ImageSpec extends Partial<ImageConfig> {
   /** None makes it dangling. */
   readonly tags?: readonly string[];
   readonly id?: string;
   readonly size?: number;
   readonly created?: Date | number;
-  readonly labels?: Readonly<Record<string, string>>;
   /** The id of the image it was built from. */
   readonly parent?: string;
   /** Without the image's own id: `lab/web@sha256:…`; default none. */
   readonly digests?: readonly string[];
   readonly layers?: readonly Layer[];
-  readonly env?: readonly string[];
-  readonly command?: readonly string[];
-  readonly exposed?: readonly string[];
+  /** Default `amd64`. */
+  readonly architecture?: string;
+  /** Of containers that are made of it over the API. */
+  readonly behaviour?: Behaviour;
 }
 
 /** An image of the simulated engine. */
-export interface SimulatedImage {
+export interface SimulatedImage extends ImageConfig {
   readonly id: string;
   tags: string[];
   digests: string[];
   readonly size: number;
   readonly created: bigint;
-  readonly labels: Record<string, string>;
   readonly parent: string;
   readonly layers: readonly Layer[];
-  readonly env: readonly string[];
-  readonly command: readonly string[];
-  readonly exposed: readonly string[];
+  /** Of the layers that have a size, the lowest first. */
+  readonly layerDigests: readonly string[];
+  readonly architecture: string;
+  readonly behaviour: Behaviour;
   taggedAt: bigint | null;
 }
 
-/** A container, as far as an image's removal asks. */
-export interface ImageUser {
-  readonly id: string;
-  readonly imageId: string;
-  readonly state: ContainerState;
-}
-
-/** One item of the answer to a removal. */
-export type Removal = { Untagged: string } | { Deleted: string };
-
-/** The images and what can happen to them. */
+/** The images by id, tag and digest. */
 export type Images = ReturnType<typeof createImages>;
 
-/** Creates an empty image store; `users` are the engine's containers. */
-export function createImages(events: EventLog, flavour: Flavour, users: () => Iterable<ImageUser>) {
+/** Creates an empty image store. */
+export function createImages(events: EventLog, flavour: Flavour) {
   const byId = new Map<string, SimulatedImage>();
   const byTag = new Map<string, SimulatedImage>();
 
@@ -73,9 +67,12 @@ export function createImages(events: EventLog, flavour: Flavour, users: () => It
     return byId.get(reference) ?? byTag.get(toKey(reference)) ?? findByDigest(reference) ?? findByPrefix(reference);
   }
 
+  /** A digest decides alone: a tag before it is not looked at. */
   function findByDigest(reference: string): SimulatedImage | undefined {
-    if (!reference.includes('@')) return undefined;
-    return [...byId.values()].find((image) => image.digests.includes(reference));
+    const [name = '', digest] = reference.split('@');
+    if (digest === undefined) return undefined;
+    const wanted = `${toRepositoryKey(name)}@${digest}`;
+    return [...byId.values()].find((image) => image.digests.includes(wanted));
   }
 
   function findByPrefix(reference: string): SimulatedImage | undefined {
@@ -92,31 +89,14 @@ export function createImages(events: EventLog, flavour: Flavour, users: () => It
   }
 
   function noSuchImage(reference: string): EngineError {
-    if (!flavour.isPodman) return new EngineError(404, `No such image: ${withTag(reference)}`);
+    const isId = /^sha256:[0-9a-f]{64}$/.test(reference);
+    if (!flavour.isPodman) return new EngineError(404, `No such image: ${isId ? reference : withTag(reference)}`);
     const text = `failed to find image ${reference}: docker.io/${reference}: No such image`;
     return new EngineError(404, text);
   }
 
-  function toKey(reference: string): string {
-    return withTag(reference.replace(/^docker\.io\/(library\/)?/, ''));
-  }
-
   function add(spec: ImageSpec): SimulatedImage {
-    const size = spec.size ?? 2_000_000;
-    const image: SimulatedImage = {
-      id: spec.id ?? randomDigest(),
-      tags: [],
-      digests: [...(spec.digests ?? [])],
-      size,
-      created: spec.created === undefined ? nowNanos() : toNanos(spec.created),
-      labels: { ...spec.labels },
-      parent: spec.parent ?? '',
-      layers: spec.layers ?? [{ createdBy: '', size, comment: 'Imported from -' }],
-      env: spec.env ?? ['PATH=/bin:/usr/bin'],
-      command: spec.command ?? ['sh'],
-      exposed: spec.exposed ?? [],
-      taggedAt: null,
-    };
+    const image = toImage(spec);
     byId.set(image.id, image);
     for (const reference of spec.tags ?? []) tag(image, reference);
     return image;
@@ -124,100 +104,41 @@ export function createImages(events: EventLog, flavour: Flavour, users: () => It
 
   /** Gives an image a name; whoever had it before loses it, and dangles when it was the last one. */
   function tag(image: SimulatedImage, reference: string): void {
-    const key = toKey(reference);
+    if (move(image, toKey(reference))) tell(image, 'tag', toKey(reference));
+  }
+
+  function move(image: SimulatedImage, key: string): boolean {
     const before = byTag.get(key);
-    if (before === image) return;
+    if (before === image) return false;
     if (before) before.tags = before.tags.filter((name) => name !== key);
     byTag.set(key, image);
     image.tags = [...image.tags, key];
     image.taggedAt = nowNanos();
-    tell(image, 'tag', key);
+    return true;
   }
 
-  function untag(image: SimulatedImage, reference: string): Removal {
+  /** Takes a tag or a digest off an image, and says how engines write it. */
+  function untag(image: SimulatedImage, reference: string): string {
     const key = toKey(reference);
     byTag.delete(key);
     image.tags = image.tags.filter((name) => name !== key);
+    image.digests = image.digests.filter((digest) => digest !== key);
     tell(image, 'untag', image.id);
-    return { Untagged: key };
+    return key;
   }
 
-  /** Removes a name, and the image with its last one; or an image by its id. Docker's own order of checks. */
-  function remove(reference: string, force: boolean): Removal[] {
-    const image = get(reference);
-    if (isIdPrefix(reference) && !byTag.has(toKey(reference))) return removeById(image, force);
-    return removeByName(image, reference, force);
-  }
-
-  function removeByName(image: SimulatedImage, reference: string, force: boolean): Removal[] {
-    const user = userOf(image);
-    if (!force && user && image.tags.length === 1) throw usedByName(image, reference, user);
-    const removals = [untag(image, reference)];
-    if (image.tags.length > 0) return removals;
-    return [...removals, ...deleteUnlessUsed(image, force)];
-  }
-
-  function usedByName(image: SimulatedImage, reference: string, user: ImageUser): EngineError {
-    const what = `conflict: unable to remove repository reference "${reference}" (must force)`;
-    const why = `container ${shortId(user.id)} is using its referenced image ${shortId(image.id)}`;
-    return new EngineError(409, `${what} - ${why}`);
-  }
-
-  /** After the last name is gone: an image in use or with children stays, dangling. */
-  function deleteUnlessUsed(image: SimulatedImage, force: boolean): Removal[] {
-    const conflict = conflictOf(image, force);
-    if (conflict) return [];
-    return deleteImage(image);
-  }
-
-  function removeById(image: SimulatedImage, force: boolean): Removal[] {
-    const conflict = conflictOf(image, force);
-    if (conflict) throw conflict;
-    return deleteImage(image);
-  }
-
-  function conflictOf(image: SimulatedImage, force: boolean): EngineError | null {
-    if (childrenOf(image).length > 0) return conflict(image, 'cannot be forced', 'image has dependent child images');
-    const running = userOf(
-      image,
-      (user) => user.state === 'running' || user.state === 'paused' || user.state === 'restarting',
-    );
-    if (running)
-      return conflict(image, 'cannot be forced', `image is being used by running container ${shortId(running.id)}`);
-    if (force) return null;
-    const stopped = userOf(image);
-    if (stopped)
-      return conflict(image, 'must be forced', `image is being used by stopped container ${shortId(stopped.id)}`);
-    const isInSeveral = new Set(image.tags.map(repositoryOf)).size > 1 || image.tags.length > 1;
-    return isInSeveral ? conflict(image, 'must be forced', 'image is referenced in multiple repositories') : null;
-  }
-
-  function conflict(image: SimulatedImage, how: string, why: string): EngineError {
-    return new EngineError(409, `conflict: unable to delete ${shortId(image.id)} (${how}) - ${why}`);
-  }
-
-  function deleteImage(image: SimulatedImage): Removal[] {
-    const untagged = [...image.tags].map((reference) => untag(image, reference));
-    const digests = image.digests.map((digest) => ({ Untagged: digest }));
-    byId.delete(image.id);
-    tell(image, 'delete', image.id);
-    return [...untagged, ...digests, { Deleted: image.id }, ...pruneParent(image)];
-  }
-
-  /** A parent without a name goes with its last child. */
-  function pruneParent(image: SimulatedImage): Removal[] {
-    const parent = byId.get(image.parent);
-    if (!parent || parent.tags.length > 0) return [];
-    return deleteUnlessUsed(parent, false);
-  }
-
-  function userOf(image: SimulatedImage, matches: (user: ImageUser) => boolean = () => true): ImageUser | undefined {
-    for (const user of users()) if (user.imageId === image.id && matches(user)) return user;
-    return undefined;
-  }
-
-  function childrenOf(image: SimulatedImage): SimulatedImage[] {
-    return [...byId.values()].filter((other) => other.parent === image.id);
+  /** Takes what a pull brought: only the pull is told, not that a tag moved. Says whether anything is new. */
+  function receive(spec: ImageSpec, reference: string, digest: string): boolean {
+    const key = toKey(reference);
+    const known = byId.get(spec.id ?? '');
+    const image = known ?? toImage({ ...spec, digests: [] });
+    byId.set(image.id, image);
+    const isMoved = key.includes('@') ? !known : move(image, key);
+    const pulled = digest ? [`${toRepositoryKey(key)}@${digest}`] : [];
+    image.digests = [...new Set([...image.digests, ...pulled])];
+    const name = toRepositoryKey(key);
+    events.emit({ type: 'image', action: 'pull', id: key, attributes: { ...image.labels, name } });
+    return isMoved;
   }
 
   return {
@@ -225,20 +146,57 @@ export function createImages(events: EventLog, flavour: Flavour, users: () => It
     find,
     get,
     tag,
+    untag,
+    receive,
     tell,
-    remove,
-    childrenOf,
     all: () => byId.values(),
+    isTag: (reference: string) => byTag.has(toKey(reference)),
+    childrenOf: (image: SimulatedImage) => [...byId.values()].filter((other) => other.parent === image.id),
     ensure: (reference: string) => find(reference) ?? add({ tags: [reference] }),
-    /** How many containers each image has, by its id. */
-    countUsers(): Map<string, number> {
-      const counts = new Map<string, number>();
-      for (const { imageId } of users()) counts.set(imageId, (counts.get(imageId) ?? 0) + 1);
-      return counts;
+    /** Is there a layer already, in whichever image? */
+    hasLayer: (digest: string) => [...byId.values()].some((image) => image.layerDigests.includes(digest)),
+    delete(image: SimulatedImage) {
+      byId.delete(image.id);
+      tell(image, 'delete', image.id);
     },
   };
 }
 
-function isIdPrefix(reference: string): boolean {
+function toImage(spec: ImageSpec): SimulatedImage {
+  const size = spec.size ?? 2_000_000;
+  const id = spec.id ?? randomDigest();
+  const layers = spec.layers ?? [{ createdBy: '', size, comment: 'Imported from -' }];
+  return {
+    ...toImageConfig(spec),
+    id,
+    tags: [],
+    digests: [...(spec.digests ?? [])],
+    size,
+    created: spec.created === undefined ? nowNanos() : toNanos(spec.created),
+    parent: spec.parent ?? '',
+    layers,
+    layerDigests: toLayerDigests(layers, id),
+    architecture: spec.architecture ?? 'amd64',
+    behaviour: spec.behaviour ?? {},
+    taggedAt: null,
+  };
+}
+
+/** The lowest first, as images list them; steps that only set something have none. */
+export function toLayerDigests(layers: readonly Layer[], imageId: string): string[] {
+  const sized = layers.filter(({ size }) => size > 0).reverse();
+  return sized.map(({ digest }, index) => digest ?? digestOf(`${imageId}/${index}`));
+}
+
+function toKey(reference: string): string {
+  return toFamiliar(parseReference(reference));
+}
+
+function toRepositoryKey(name: string): string {
+  return parseReference(name).name;
+}
+
+/** May the text be an image id, or the beginning of one? */
+export function isIdPrefix(reference: string): boolean {
   return /^(sha256:)?[0-9a-f]{1,64}$/.test(reference);
 }

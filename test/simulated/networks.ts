@@ -12,6 +12,8 @@ export interface Network {
   readonly labels: Record<string, string>;
   /** The second number of its addresses. */
   readonly subnet: number;
+  /** Those of running containers. */
+  readonly taken: Set<string>;
 }
 
 /** The networks by name and id. */
@@ -20,19 +22,28 @@ export type Networks = ReturnType<typeof createNetworks>;
 /** Creates the networks that every engine has. */
 export function createNetworks(events: EventLog, defaultNetwork: string) {
   const byName = new Map<string, Network>();
-  let hosts = 1;
+  let subnets = 17;
 
   function add(name: string, driver = 'bridge', labels: Record<string, string> = {}): Network {
-    const subnet = 17 + byName.size;
-    const network = { id: randomId(), name, driver, created: nowNanos(), labels, subnet };
+    const network = {
+      id: randomId(),
+      name,
+      driver,
+      created: nowNanos(),
+      labels,
+      subnet: subnets++,
+      taken: new Set<string>(),
+    };
     byName.set(name, network);
     events.emit({ type: 'network', action: 'create', id: network.id, attributes: { name, type: driver } });
     return network;
   }
 
+  /** By name, or by an id of at least twelve digits: what is shorter is a name that looks like one. */
   function find(reference: string): Network | undefined {
     const named = byName.get(reference === 'default' ? defaultNetwork : reference);
-    return named ?? [...byName.values()].find((network) => network.id.startsWith(reference));
+    if (named || !/^[0-9a-f]{12,64}$/.test(reference)) return named;
+    return [...byName.values()].find((network) => network.id.startsWith(reference));
   }
 
   function get(reference: string): Network {
@@ -41,10 +52,27 @@ export function createNetworks(events: EventLog, defaultNetwork: string) {
     return network;
   }
 
-  /** A fresh address: no two containers share one. */
-  function nextAddress(network: Network): string {
-    hosts++;
-    return `172.${network.subnet}.${Math.floor(hosts / 250) % 250}.${(hosts % 250) + 2}`;
+  /** Takes the address that is asked for, or the first free one, as engines do; a network that has none gives `''`. */
+  function take({ driver, subnet, taken }: Network, wanted: string): string {
+    if (driver !== 'bridge') return '';
+    const address = wanted || firstFree(subnet, taken);
+    taken.add(address);
+    return address;
+  }
+
+  function firstFree(subnet: number, taken: ReadonlySet<string>): string {
+    let host = 1;
+    let address: string;
+    do {
+      host++;
+      address = `172.${subnet}.${host >> 8}.${host & 255}`;
+    } while (taken.has(address));
+    return address;
+  }
+
+  /** One of the networks that containers find each other in by name. */
+  function isUserDefined(name: string): boolean {
+    return ![defaultNetwork, 'default', 'host', 'none'].includes(name);
   }
 
   events.silently(() => {
@@ -57,7 +85,9 @@ export function createNetworks(events: EventLog, defaultNetwork: string) {
     add,
     find,
     get,
-    nextAddress,
+    take,
+    isUserDefined,
+    defaultNetwork,
     ensure: (name: string) => find(name) ?? add(name),
     all: () => [...byName.values()],
     remove(reference: string) {
@@ -68,8 +98,8 @@ export function createNetworks(events: EventLog, defaultNetwork: string) {
   };
 }
 
-/** A network as the API shows it. */
-export function toNetworkDocument(network: Network): Record<string, unknown> {
+/** A network as the API shows it; only inspect tells who is in it. */
+export function toNetworkDocument(network: Network, containers: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     Name: network.name,
     Id: network.id,
@@ -88,7 +118,7 @@ export function toNetworkDocument(network: Network): Record<string, unknown> {
     Ingress: false,
     ConfigFrom: { Network: '' },
     ConfigOnly: false,
-    Containers: {},
+    Containers: containers,
     Options: {},
     Labels: network.labels,
   };

@@ -61,8 +61,10 @@ export function createPorts(flavour: Flavour) {
   return { firstTaken, publish, release, conflict };
 }
 
+/** Only a network of its own has ports to publish. */
 function wanted(container: SimulatedContainer): PublishedPort[] {
   const host = container.body.HostConfig ?? {};
+  if (host.NetworkMode === 'host' || host.NetworkMode === 'none') return [];
   const bindings = { ...(host.PublishAllPorts ? allExposed(container) : {}), ...host.PortBindings };
   return Object.entries(bindings).flatMap(([key, hosts]) => {
     const [port = '0', protocol = 'tcp'] = key.split('/');

@@ -1,19 +1,21 @@
 import { nowNanos, toMillis } from './clock.ts';
-import { hasHealthcheck, type SimulatedContainer } from './container.ts';
+import { hasHealthcheck, hasProcess, type SimulatedContainer } from './container.ts';
 import type { ContainerEvents } from './container-events.ts';
 import type { ContainerIndex } from './container-index.ts';
 import type { HealthStatus } from './container-spec.ts';
+import { type Endpoints, toNetworkMode } from './endpoints.ts';
 import { EngineError } from './errors.ts';
 import type { Flavour } from './flavours.ts';
-import { randomId } from './ids.ts';
-import type { Networks } from './networks.ts';
+import { refuseLinks } from './links.ts';
 import { createPorts } from './ports.ts';
+import type { Volumes } from './volumes.ts';
 
 interface Dependencies {
   readonly flavour: Flavour;
   readonly index: ContainerIndex;
   readonly events: ContainerEvents;
-  readonly networks: Networks;
+  readonly endpoints: Endpoints;
+  readonly volumes: Volumes;
   readonly staleListMs: number;
   readonly restartDelayMs: number;
 }
@@ -22,38 +24,71 @@ interface Dependencies {
 export type Processes = ReturnType<typeof createProcesses>;
 
 /** Creates a host on which nothing runs. */
-export function createProcesses({ flavour, index, events, networks, staleListMs, restartDelayMs }: Dependencies) {
+export function createProcesses(dependencies: Dependencies) {
+  const { flavour, index, events, endpoints, volumes, staleListMs, restartDelayMs } = dependencies;
   const ports = createPorts(flavour);
   const timers = new Set<NodeJS.Timeout>();
+  const setupPrefix = flavour.isOldShape ? '' : 'failed to set up container networking: ';
   let pid = 1000;
 
-  /** Starts the process, or fails as the engine does when a port is taken or the command is missing. */
+  /** Starts the process, or fails as the engine does when a network, an address, a port or the command is missing. */
   function run(container: SimulatedContainer): void {
-    if (container.behaviour.failsToStart) failToStart(container, 127, 400, container.behaviour.failsToStart);
+    const { failsToStart, startLog } = container.behaviour;
+    refuseNetworks(container);
+    const down = refuseLinks(container);
+    if (down) failToStart(container, 128, down);
     const taken = ports.firstTaken(container);
-    if (taken) failToStart(container, 128, 500, ports.conflict(container, taken));
+    if (taken) failToStart(container, 128, new EngineError(500, ports.conflict(container, taken)));
+    if (failsToStart) failToStart(container, 127, new EngineError(400, failsToStart));
     container.ports = ports.publish(container);
-    connect(container);
+    endpoints.open(container);
     beRunning(container);
     events.tellStart(container);
+    if (startLog) container.log.write(startLog);
     scheduleHealth(container);
+    scheduleEnd(container);
   }
 
-  function failToStart(container: SimulatedContainer, exitCode: number, status: number, message: string): never {
-    container.exitCode = exitCode;
-    container.error = message;
+  /** Before anything is connected: so nothing is told of it. */
+  function refuseNetworks(container: SimulatedContainer): void {
+    const refusal = endpoints.check(container);
+    if (refusal) failAndLeave(container, 128, new EngineError(refusal.status, setupPrefix + refusal.message));
+    const mode = toNetworkMode(container.body);
+    if (mode.startsWith('container:')) join(container, mode.slice('container:'.length));
+  }
+
+  /** Lives in another container's network: under its name, and only while that one runs. */
+  function join(container: SimulatedContainer, reference: string): void {
+    const target = index.find(reference);
+    if (!target) failAndLeave(container, 128, noTarget(reference));
+    if (!hasProcess(target)) failAndLeave(container, 128, targetNotRunning(target));
+    const { Hostname = '', Domainname = '' } = target.body;
+    Object.assign(container.body, { Hostname, Domainname });
+  }
+
+  function noTarget(reference: string): EngineError {
+    const text = `No such container: ${reference}`;
+    if (flavour.isOldShape) return new EngineError(404, text);
+    return new EngineError(500, `joining network namespace of container: ${text}`);
+  }
+
+  function targetNotRunning({ id, name, state }: SimulatedContainer): EngineError {
+    const text = `cannot join network namespace of a non running container: container ${name} is ${state}`;
+    return new EngineError(409, flavour.isOldShape ? `cannot join network of a non running container: ${id}` : text);
+  }
+
+  /** Old engines tell that they connected it, too. */
+  function failToStart(container: SimulatedContainer, exitCode: number, error: EngineError): never {
+    if (flavour.isOldShape) events.tellNetworks(container, 'connect');
     events.tellNetworks(container, 'disconnect');
-    throw new EngineError(status, message);
+    failAndLeave(container, exitCode, error);
   }
 
-  function connect(container: SimulatedContainer): void {
-    for (const endpoint of container.endpoints) {
-      const network = networks.ensure(endpoint.network);
-      endpoint.networkId = network.id;
-      endpoint.endpointId = randomId();
-      endpoint.address = network.driver === 'bridge' ? networks.nextAddress(network) : '';
-      endpoint.macAddress = network.driver === 'bridge' ? toMacAddress(endpoint.endpointId) : '';
-    }
+  function failAndLeave(container: SimulatedContainer, exitCode: number, error: EngineError): never {
+    container.exitCode = exitCode;
+    container.error = error.message;
+    if (container.body.HostConfig?.AutoRemove) remove(container, true);
+    throw error;
   }
 
   function beRunning(container: SimulatedContainer): void {
@@ -77,6 +112,15 @@ export function createProcesses({ flavour, index, events, networks, staleListMs,
     });
   }
 
+  function scheduleEnd(container: SimulatedContainer): void {
+    const { exitsAfterMs, exitCode = 0 } = container.behaviour;
+    if (exitsAfterMs === undefined) return;
+    const { startedAt } = container;
+    later(exitsAfterMs, () => {
+      if (container.startedAt === startedAt && container.state === 'running') die(container, exitCode);
+    });
+  }
+
   /** A death: events in the engine's order, then the restart policy or `--rm`. */
   function die(container: SimulatedContainer, exitCode: number, isStop = false): void {
     keepListStale(container);
@@ -95,8 +139,7 @@ export function createProcesses({ flavour, index, events, networks, staleListMs,
     ports.release(container);
     container.ports = [];
     if (container.health !== 'none') container.health = 'unhealthy';
-    for (const endpoint of container.endpoints)
-      Object.assign(endpoint, { endpointId: '', address: '', macAddress: '' });
+    endpoints.close(container);
   }
 
   function endStreams(container: SimulatedContainer): void {
@@ -105,15 +148,16 @@ export function createProcesses({ flavour, index, events, networks, staleListMs,
 
   function afterDeath(container: SimulatedContainer): void {
     if (container.isRestartedByHand) return;
-    if (container.body.HostConfig?.AutoRemove) remove(container);
+    if (container.body.HostConfig?.AutoRemove) remove(container, true);
     else if (shallRestart(container)) beRestarting(container);
   }
 
   /** Forgets the container; its process must be gone. */
-  function remove(container: SimulatedContainer): void {
+  function remove(container: SimulatedContainer, withVolumes: boolean): void {
     index.delete(container);
     ports.release(container);
     endStreams(container);
+    if (withVolumes) volumes.removeAnonymousOf(container);
     events.tell(container, flavour.removeAction);
   }
 
@@ -199,8 +243,4 @@ export function createProcesses({ flavour, index, events, networks, staleListMs,
       timers.clear();
     },
   };
-}
-
-function toMacAddress(seed: string): string {
-  return ['02', ...(seed.slice(0, 10).match(/../g) ?? [])].join(':');
 }

@@ -6,9 +6,10 @@ import type { Exchange } from './exchange.ts';
 import { type Filters, parseFilters } from './filters.ts';
 import { imageRoutes } from './image-routes.ts';
 import { endAt } from './logs.ts';
-import { toNetworkDocument } from './networks.ts';
+import { networkRoutes } from './network-routes.ts';
 import type { EngineStream } from './streams.ts';
 import { toInfo, toVersion } from './system-views.ts';
+import { volumeRoutes } from './volume-routes.ts';
 import type { World } from './world.ts';
 
 type Handler = (world: World, exchange: Exchange, reference: string) => void | Promise<void>;
@@ -30,15 +31,8 @@ const routes: readonly Route[] = [
   ['GET', /^\/events$/, events],
   ...containerRoutes,
   ...imageRoutes,
-  ['GET', /^\/networks$/, (world, exchange) => exchange.json(200, world.networks.all().map(toNetworkDocument))],
-  [
-    'GET',
-    /^\/networks\/([^/]+)$/,
-    (world, exchange, name) => exchange.json(200, toNetworkDocument(world.networks.get(name))),
-  ],
-  ['POST', /^\/networks\/([^/]+)\/connect$/, connect],
-  ['POST', /^\/networks\/([^/]+)\/disconnect$/, disconnect],
-  ['GET', /^\/volumes$/, volumes],
+  ...networkRoutes,
+  ...volumeRoutes,
 ];
 
 /** Answers a request whose path has no `/v1.NN` any more. */
@@ -97,45 +91,4 @@ function sendPast(
 function sendEvent(event: EngineEvent, filters: Filters, stream: EngineStream): void {
   if (stream.pendingBytes > MAX_UNREAD_BYTES) return;
   if (matchesEvent(event, filters)) stream.push(event.line);
-}
-
-async function connect(world: World, exchange: Exchange, name: string): Promise<void> {
-  const network = world.networks.get(name);
-  const container = world.containers.get(String((await exchange.body()).Container));
-  const isUp = container.pid > 0;
-  const endpoint = {
-    network: network.name,
-    networkId: isUp ? network.id : '',
-    endpointId: '',
-    address: '',
-    macAddress: '',
-    aliases: null,
-  };
-  container.endpoints.push({ ...endpoint, address: isUp ? world.networks.nextAddress(network) : '' });
-  const attributes = { container: container.id, name: network.name, type: network.driver };
-  if (isUp) world.events.emit({ type: 'network', action: 'connect', id: network.id, attributes });
-  exchange.empty(200);
-}
-
-async function disconnect(world: World, exchange: Exchange, name: string): Promise<void> {
-  const network = world.networks.get(name);
-  const container = world.containers.get(String((await exchange.body()).Container));
-  container.endpoints = container.endpoints.filter((endpoint) => endpoint.network !== network.name);
-  const attributes = { container: container.id, name: network.name, type: network.driver };
-  world.events.emit({ type: 'network', action: 'disconnect', id: network.id, attributes });
-  exchange.empty(200);
-}
-
-function volumes(world: World, exchange: Exchange): void {
-  const names = new Set([...world.containers.all()].flatMap(({ mounts }) => mounts.map(({ name }) => name)));
-  names.delete('');
-  const Volumes = [...names].map((Name) => ({
-    Name,
-    Driver: 'local',
-    Mountpoint: `/var/lib/docker/volumes/${Name}/_data`,
-    Labels: null,
-    Options: null,
-    Scope: 'local',
-  }));
-  exchange.json(200, { Volumes, Warnings: null });
 }
