@@ -34,7 +34,7 @@ export type { SimulatedContainer } from './container.ts';
 export type { Behaviour, ContainerSpec, ContainerState, HealthStatus } from './container-spec.ts';
 export type { FirehoseOptions, RestartOptions, SimulatedEngineOptions, StormOptions } from './engine-options.ts';
 export type { EventInput } from './events.ts';
-export type { Fault, FaultMatch, Faults } from './faults.ts';
+export type { Fault, FaultHook, FaultMatch, Faults, HookTime } from './faults.ts';
 export type { EngineVersion } from './flavours.ts';
 export type { ImageSpec, Layer, SimulatedImage } from './images.ts';
 export type { LineOptions } from './logs.ts';
@@ -79,8 +79,13 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
     answer(recorded, verdict).catch((error: unknown) => exchange.fail(error));
 
     async function answer({ method, path, apiVersion }: RecordedRequest, faulty: Verdict): Promise<void> {
+      if (faulty.isDropped) {
+        request.socket.destroy();
+        return;
+      }
       if (faulty.delayMs > 0) await sleep(faulty.delayMs, undefined, { ref: false });
       if (faulty.hang) await faulty.hang;
+      for (const hook of faulty.before) await hook(recorded);
       if (response.destroyed) return;
       if (faulty.answer) return exchange.text(faulty.answer.status, faulty.answer.body, faulty.answer.contentType);
       const refusal = refuseVersion(apiVersion, world);

@@ -17,17 +17,38 @@ export function createExchange(
   verdict: Verdict,
   flavour: Flavour,
 ) {
+  const isHeld = verdict.after.length > 0 || verdict.mute !== null;
+  let settled: Promise<void> | null = null;
+
   function head(status: number, contentType: string | null): void {
     recorded.status = status;
     response.statusCode = status;
     if (contentType) response.setHeader('Content-Type', contentType);
   }
 
+  /** After the effect and before the answer: what faults do there, once. */
+  function settle(): Promise<void> {
+    settled ??= callAfter();
+    return settled;
+  }
+
+  async function callAfter(): Promise<void> {
+    for (const hook of verdict.after) await hook(recorded);
+    await verdict.mute;
+  }
+
+  function deliver(send: () => void): void {
+    if (!isHeld) send();
+    else settle().then(send, () => response.socket?.destroy());
+  }
+
   function text(status: number, body: string, contentType: string): void {
-    head(status, contentType);
-    response.setHeader('Content-Length', Buffer.byteLength(body));
-    if (verdict.cut) cutAfter(body.slice(0, Math.floor(body.length / 2)));
-    else response.end(request.method === 'HEAD' ? undefined : body);
+    deliver(() => {
+      head(status, contentType);
+      response.setHeader('Content-Length', Buffer.byteLength(body));
+      if (verdict.cut) cutAfter(body.slice(0, Math.floor(body.length / 2)));
+      else response.end(request.method === 'HEAD' ? undefined : body);
+    });
   }
 
   function cutAfter(part: string): void {
@@ -39,14 +60,17 @@ export function createExchange(
   }
 
   function empty(status: number): void {
-    head(status, null);
-    response.end();
+    deliver(() => {
+      head(status, null);
+      response.end();
+    });
   }
 
+  /** A pull is its answer: what is held there are its last messages. */
   function stream(kind: StreamKind, contentType: string): EngineStream {
     head(200, contentType);
     recorded.kind = kind;
-    const opened = createStream(response);
+    const opened = createStream(response, kind === 'pull' ? verdict.mute : isHeld ? settle() : null);
     recorded.stream = opened;
     return verdict.cut ? cutting(opened) : opened;
   }
@@ -76,6 +100,7 @@ export function createExchange(
     text,
     empty,
     stream,
+    settle,
     fail,
     /** `?force=1`, `?force=true`. */
     isSet: (name: string) => ['1', 'true', 'True'].includes(query.get(name) ?? ''),

@@ -1,10 +1,12 @@
-import type { RequestLog } from './requests.ts';
+import type { RecordedRequest, RequestLog } from './requests.ts';
 
 /** Which requests a fault is for; nothing named means all. */
 export interface FaultMatch {
   readonly method?: string;
   /** Tested against the path without its `/v1.NN` prefix. */
   readonly path?: RegExp;
+  /** How many matching requests pass before it begins; default 0. With 2 it hits the third. */
+  readonly skip?: number;
   /** How many requests it is for; default all until it is removed. */
   readonly times?: number;
 }
@@ -15,20 +17,40 @@ export interface Fault {
   [Symbol.dispose](): void;
 }
 
+/** What a test does at one moment of a request, such as to kill its client; the request waits for it. */
+export type FaultHook = (request: RecordedRequest) => void | Promise<void>;
+
+/** When a hook is called: before the request takes effect, or after that and before its answer is sent. */
+export interface HookTime {
+  readonly when: 'before' | 'after';
+}
+
 /** What the faults in force make of one request. */
 export interface Verdict {
+  /** The connection is closed and nothing is done. */
+  readonly isDropped: boolean;
   readonly delayMs: number;
   /** Resolves when nothing holds the request any more. */
   readonly hang: Promise<void> | null;
   readonly cut: boolean;
+  /** Called one after the other; a client that is gone after them gets no effect. */
+  readonly before: readonly FaultHook[];
+  readonly after: readonly FaultHook[];
+  /** Resolves when the answer may be sent. */
+  readonly mute: Promise<void> | null;
   readonly answer: { readonly status: number; readonly body: string; readonly contentType: string } | null;
 }
 
 interface Rule {
   readonly match: FaultMatch;
+  toSkip: number;
   left: number;
+  readonly isDropped?: boolean;
   readonly delayMs?: number;
   readonly hang?: PromiseWithResolvers<void>;
+  readonly mute?: PromiseWithResolvers<void>;
+  readonly before?: FaultHook;
+  readonly after?: FaultHook;
   readonly cut?: boolean;
   readonly answer?: Verdict['answer'];
 }
@@ -40,24 +62,28 @@ export type Faults = ReturnType<typeof createFaults>;
 export function createFaults(requests: RequestLog) {
   const rules = new Set<Rule>();
 
-  function add(rule: Omit<Rule, 'left'>, onRemove: () => void = () => {}): Fault {
-    const added = { ...rule, left: rule.match.times ?? Number.POSITIVE_INFINITY };
+  function add(rule: Omit<Rule, 'toSkip' | 'left'>, onRemove: () => void = () => {}): Fault {
+    const { skip = 0, times = Number.POSITIVE_INFINITY } = rule.match;
+    const added = { ...rule, toSkip: skip, left: times };
     rules.add(added);
     const remove = () => {
       rules.delete(added);
-      rule.hang?.resolve();
+      release(rule);
       onRemove();
     };
     return { remove, [Symbol.dispose]: remove };
   }
 
   function judge(method: string, path: string): Verdict {
-    const matching = [...rules].filter((rule) => rule.left > 0 && isMatch(rule.match, method, path));
-    for (const rule of matching) rule.left--;
+    const matching = [...rules].filter((rule) => isMatch(rule.match, method, path) && takes(rule));
     return {
+      isDropped: matching.some((rule) => rule.isDropped),
       delayMs: matching.reduce((sum, rule) => sum + (rule.delayMs ?? 0), 0),
       hang: matching.find((rule) => rule.hang)?.hang?.promise ?? null,
       cut: matching.some((rule) => rule.cut),
+      before: matching.flatMap((rule) => rule.before ?? []),
+      after: matching.flatMap((rule) => rule.after ?? []),
+      mute: matching.find((rule) => rule.mute)?.mute?.promise ?? null,
       answer: matching.find((rule) => rule.answer)?.answer ?? null,
     };
   }
@@ -76,6 +102,16 @@ export function createFaults(requests: RequestLog) {
     hang,
     /** Answers late. */
     delay: (delayMs: number, match: FaultMatch = {}) => add({ match, delayMs }),
+    /** Closes the connection and does nothing. */
+    drop: (match: FaultMatch = {}) => add({ match, isDropped: true }),
+    /** Does what was asked and keeps the answer back until removed. */
+    mute: (match: FaultMatch = {}) => add({ match, mute: Promise.withResolvers<void>() }),
+    /**
+     * Calls and awaits a function at one moment of the request: the very point at which a test may end its client.
+     * Where it does so before the effect, there is none when the client was seen to go (`closedAt`) before it returned.
+     * A pull takes effect before its last two messages.
+     */
+    hook: (match: FaultMatch, { when }: HookTime, call: FaultHook) => add({ match, [when]: call }),
     /** Ends the answer in its middle and closes the connection; a stream right after its first chunk. */
     cut: (match: FaultMatch = {}) => add({ match, cut: true }),
     /** Answers with this instead, be it text, HTML or broken JSON. */
@@ -89,11 +125,27 @@ export function createFaults(requests: RequestLog) {
     },
     /** Removes every fault by request. */
     clear() {
-      for (const rule of rules) rule.hang?.resolve();
+      for (const rule of rules) release(rule);
       rules.clear();
       for (const request of requests.open()) request.stream?.thaw();
     },
   };
+}
+
+/** Is the rule for this matching request? It counts: first those to skip, then those it is for. */
+function takes(rule: Rule): boolean {
+  if (rule.toSkip > 0) {
+    rule.toSkip--;
+    return false;
+  }
+  if (rule.left <= 0) return false;
+  rule.left--;
+  return true;
+}
+
+function release(rule: Pick<Rule, 'hang' | 'mute'>): void {
+  rule.hang?.resolve();
+  rule.mute?.resolve();
 }
 
 function isMatch(match: FaultMatch, method: string, path: string): boolean {

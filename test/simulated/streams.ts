@@ -17,10 +17,10 @@ export interface EngineStream {
   onClose(listener: () => void): void;
 }
 
-/** Wraps an answer whose headers are flushed at once, as engines do. */
-export function createStream(response: ServerResponse): EngineStream {
+/** Wraps an answer whose headers are flushed at once, as engines do; with `held` as soon as that resolves. */
+export function createStream(response: ServerResponse, held: Promise<void> | null = null): EngineStream {
   let pending: (string | Buffer)[] = [];
-  let isFrozen = false;
+  let isFrozen = held !== null;
   let isEnding = false;
   let isClosed = false;
   const readyListeners = new Set<() => void>();
@@ -33,7 +33,22 @@ export function createStream(response: ServerResponse): EngineStream {
     isClosed = true;
     pending = [];
   });
-  response.flushHeaders();
+
+  function thaw(): void {
+    isFrozen = false;
+    for (const chunk of pending.splice(0)) response.write(chunk);
+    if (isEnding) response.end();
+    else ready();
+  }
+
+  function open(): void {
+    if (isClosed) return;
+    response.flushHeaders();
+    thaw();
+  }
+
+  if (held) held.then(open, () => response.socket?.destroy());
+  else response.flushHeaders();
 
   return {
     push(chunk) {
@@ -51,12 +66,7 @@ export function createStream(response: ServerResponse): EngineStream {
     freeze() {
       isFrozen = true;
     },
-    thaw() {
-      isFrozen = false;
-      for (const chunk of pending.splice(0)) response.write(chunk);
-      if (isEnding) response.end();
-      else ready();
-    },
+    thaw,
     get isReady() {
       return !isFrozen && !isClosed && !isEnding && !response.writableNeedDrain;
     },

@@ -1,0 +1,99 @@
+import t from 'tap';
+import type { RecordedRequest } from './simulated/engine.ts';
+import { ask, askJson, failure, follow, start } from './simulated/testing.ts';
+
+const creation = { method: 'POST', path: /^\/containers\/create$/ };
+const body = { Image: 'lab/busybox' };
+
+t.test('a dropped request finds its connection closed, and nothing done', async (t) => {
+  const { engine } = await start(t);
+  engine.addImage({ tags: ['lab/busybox'] });
+  engine.faults.drop({ ...creation, times: 1 });
+  t.match(await failure(ask(engine, '/containers/create?name=web', 'POST', { body })), { code: 'ECONNRESET' });
+  t.equal(engine.containers().length, 0);
+  t.equal((await ask(engine, '/containers/create?name=web', 'POST', { body })).status, 201, 'once');
+});
+
+t.test('a muted request is done, and answered when the fault goes', async (t) => {
+  const { engine } = await start(t);
+  engine.addImage({ tags: ['lab/busybox'] });
+  const mute = engine.faults.mute(creation);
+  const waiting = askJson(engine, '/containers/create?name=web', 'POST', { body });
+  await engine.waitFor(() => engine.containers().length === 1);
+  t.equal(engine.requestsTo('POST', /create/)[0]?.status, null, 'done and not answered');
+  mute.remove();
+  t.match(await waiting, { status: 201, json: { Id: engine.container('web').id } });
+});
+
+t.test('a muted failure and a muted stream say nothing either', async (t) => {
+  const { engine } = await start(t);
+  engine.addContainer({ name: 'web' });
+  const mute = engine.faults.mute();
+  const refused = ask(engine, '/containers/none/start', 'POST');
+  const logs = follow(engine, '/containers/web/logs?stdout=1&follow=1');
+  await engine.waitFor(() => engine.openStreams('logs').length === 1);
+  engine.writeLog('web', 'early');
+  mute.remove();
+  t.equal((await refused).status, 404);
+  const follower = await logs;
+  await engine.waitFor(() => follower.lines.length === 1);
+});
+
+t.test('a hook before the effect: who loses its client there does nothing', async (t) => {
+  const { engine } = await start(t);
+  engine.addImage({ tags: ['lab/busybox'] });
+  const client = new AbortController();
+  const seen: number[] = [];
+  engine.faults.hook({ ...creation, times: 1 }, { when: 'before' }, async (request: RecordedRequest) => {
+    seen.push(engine.containers().length);
+    client.abort();
+    await engine.waitFor(() => request.closedAt !== null);
+  });
+  await failure(ask(engine, '/containers/create?name=web', 'POST', { body, signal: client.signal }));
+  await engine.waitFor(() => engine.requestsTo('POST', /create/)[0]?.closedAt !== null);
+  t.equal((await ask(engine, '/_ping')).status, 200);
+  t.same([seen, engine.containers().length], [[0], 0]);
+});
+
+t.test('a hook after the effect: it stays, whether the client lives or not', async (t) => {
+  const { engine } = await start(t);
+  engine.addImage({ tags: ['lab/busybox'] });
+  const client = new AbortController();
+  const seen: string[] = [];
+  const hook = engine.faults.hook(creation, { when: 'after' }, (request) => {
+    seen.push(`${request.method} ${request.status} ${engine.containers().length}`);
+    client.abort();
+  });
+  await t.rejects(ask(engine, '/containers/create?name=web', 'POST', { body, signal: client.signal }));
+  t.equal(
+    (await ask(engine, '/containers/create?name=web', 'POST', { body })).status,
+    409,
+    'a refusal waits for it, too',
+  );
+  hook.remove();
+  t.same(seen, ['POST null 1', 'POST null 1']);
+  t.ok(engine.container('web'));
+});
+
+t.test('a fault can let requests pass first, to hit the nth call of a flow', async (t) => {
+  const { engine } = await start(t);
+  engine.faults.status(500, '{}', 'application/json', { path: /_ping/, skip: 2, times: 1 });
+  const hooked: string[] = [];
+  engine.faults.hook({ skip: 3 }, { when: 'before' }, ({ path }) => {
+    hooked.push(path);
+  });
+  const statuses: number[] = [];
+  for (const path of ['/_ping', '/_ping', '/_ping', '/_ping', '/version'])
+    statuses.push((await ask(engine, path)).status);
+  t.same(statuses, [200, 200, 500, 200, 200]);
+  t.same(hooked, ['/_ping', '/version']);
+});
+
+t.test('what is cleared waits for nothing any more', async (t) => {
+  const { engine } = await start(t);
+  engine.faults.mute();
+  const waiting = ask(engine, '/_ping');
+  await engine.waitFor(() => engine.requestsTo('GET', /_ping/).length === 1);
+  engine.faults.clear();
+  t.equal((await waiting).status, 200);
+});
