@@ -39,6 +39,17 @@ t.test('a muted failure and a muted stream say nothing either', async (t) => {
   await engine.waitFor(() => follower.lines.length === 1);
 });
 
+t.test('a muted pull brings the image without a word', async (t) => {
+  const { engine } = await start(t);
+  const mute = engine.faults.mute({ path: /images/ });
+  const pull = ask(engine, '/images/create?fromImage=lab/web&tag=1', 'POST');
+  await engine.waitFor(() => engine.images().length === 1);
+  mute.remove();
+  const lines = (await pull).body.toString().split('\r\n');
+  t.equal(lines[0], '{"status":"Pulling from lab/web","id":"1"}');
+  t.match(lines.at(-2), /Downloaded newer image/);
+});
+
 t.test('a hook before the effect: who loses its client there does nothing', async (t) => {
   const { engine } = await start(t);
   engine.addImage({ tags: ['lab/busybox'] });
@@ -73,6 +84,18 @@ t.test('a hook after the effect: it stays, whether the client lives or not', asy
   hook.remove();
   t.same(seen, ['POST null 1', 'POST null 1']);
   t.ok(engine.container('web'));
+});
+
+t.test('a hook after a pull comes when the image is there, and before that is said', async (t) => {
+  const { engine } = await start(t);
+  const gate = Promise.withResolvers<void>();
+  engine.faults.hook({ path: /images\/create/ }, { when: 'after' }, () => gate.promise);
+  const pull = await follow(engine, '/images/create?fromImage=lab/web&tag=1', 'POST');
+  await engine.waitFor(() => engine.images().length === 1);
+  t.match(JSON.parse(pull.lines.at(-1) ?? ''), { status: 'Pull complete' });
+  gate.resolve();
+  await engine.waitFor(pull.isOver);
+  t.match(JSON.parse(pull.lines.at(-1) ?? ''), { status: 'Status: Downloaded newer image for lab/web:1' });
 });
 
 t.test('a fault can let requests pass first, to hit the nth call of a flow', async (t) => {

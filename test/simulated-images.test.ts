@@ -1,5 +1,5 @@
 import t from 'tap';
-import { askJson, failure, start } from './simulated/testing.ts';
+import { ask, askJson, failure, followEvents, start } from './simulated/testing.ts';
 
 const second = 1_000_000_000;
 
@@ -116,6 +116,35 @@ t.test('an image for another processor is refused where a platform is asked for'
     t.match(await create('linux/amd64'), { status: 404, json: { message: messages[version] } });
     for (const platform of ['linux/arm64', 'linux', '']) t.equal((await create(platform)).status, 201);
   }
+});
+
+t.test('pruning removes what has no name, or all that no container uses', async (t) => {
+  const { engine } = await start(t);
+  const events = await followEvents(engine);
+  const prune = (filters: object) =>
+    askJson(engine, `/images/prune?filters=${encodeURIComponent(JSON.stringify(filters))}`, 'POST');
+  const digest = `lab/old@sha256:${'cd'.repeat(32)}`;
+  const old = engine.addImage({ digests: [digest], size: 100 });
+  const held = engine.addImage({ tags: ['lab/held:1'] });
+  engine.addContainer({ name: 'web', image: 'lab/held:1', state: 'exited' });
+  engine.addImage({ tags: ['lab/held:1', 'lab/spare:1'], size: 50 });
+  t.same(await prune({ dangling: ['true'] }), {
+    status: 200,
+    json: { ImagesDeleted: [{ Untagged: digest }, { Deleted: old.id }], SpaceReclaimed: 100 },
+  });
+  t.same((await prune({})).json, { ImagesDeleted: null, SpaceReclaimed: 0 }, 'without a filter: nothing named');
+  t.match((await prune({ dangling: { false: true } })).json, {
+    ImagesDeleted: [{ Untagged: 'lab/held:1' }, { Untagged: 'lab/spare:1' }, { Deleted: String }],
+    SpaceReclaimed: 50,
+  });
+  t.same(
+    engine.images().map(({ id }) => id),
+    [held.id],
+    'a stopped container uses its image',
+  );
+  await engine.waitFor(() => events.told().filter((event) => event === 'image prune').length === 3);
+  t.ok(events.told().includes('image delete'));
+  t.equal((await ask(engine, '/images/prune?filters=no', 'POST')).status, 400);
 });
 
 t.test('a digest can be removed as a name can', async (t) => {

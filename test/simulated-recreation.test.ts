@@ -112,6 +112,38 @@ t.test('a host name is its own, or the first digits of its id', async (t) => {
   t.equal((await docker.getContainer(id).inspect()).Config.Hostname, id.slice(0, 12));
 });
 
+t.test('a container is made anew on a newer image, with its name, address and data', async (t) => {
+  const { engine, docker } = await start(t);
+  engine.publish('lab/web:1', { volumes: ['/data'] });
+  engine.pullImage('lab/web:1');
+  const endpoints = { lab: { IPAMConfig: { IPv4Address: '172.20.0.9' }, Aliases: ['site'] } };
+  const old = engine.addContainer({ name: 'web', image: 'lab/web:1', networks: ['lab'], endpoints });
+  const volume = old.mounts[0]?.name ?? '';
+  engine.writeVolume(volume, 'precious');
+  const newer = engine.publish('lab/web:1', { volumes: ['/data'] });
+  engine.pullImage('lab/web:1');
+  await docker.getContainer('web').stop();
+  await docker.getContainer('web').rename({ name: 'web-old' });
+  const next = await docker.createContainer({
+    name: 'web',
+    Image: 'lab/web:1',
+    HostConfig: { NetworkMode: 'lab', Binds: [`${volume}:/data`] },
+    NetworkingConfig: { EndpointsConfig: { lab: endpoints.lab } },
+  });
+  await next.start();
+  await docker.getContainer('web-old').remove({ v: true });
+  const { Image, Mounts, NetworkSettings } = await next.inspect();
+  t.equal(Image, newer.id);
+  t.match(Mounts, [{ Name: volume, Destination: '/data' }]);
+  t.equal(engine.volume(volume).data, 'precious');
+  t.equal(NetworkSettings.Networks.lab?.IPAddress, '172.20.0.9');
+  await docker.pruneImages();
+  t.same(
+    engine.images().map(({ id }) => id),
+    [newer.id],
+  );
+});
+
 for (const version of ['20.10', '28'] as const) {
   const isOld = version === '20.10';
 

@@ -22,6 +22,7 @@ import type { Removal } from './image-removals.ts';
 import type { ImageSpec, SimulatedImage } from './images.ts';
 import type { LineOptions } from './logs.ts';
 import type { Network } from './networks.ts';
+import type { Publication, PublishedSpec, RegistryState } from './registry.ts';
 import { createRequestLog, type RecordedRequest, type StreamKind } from './requests.ts';
 import { route } from './routes.ts';
 import { createSocketServer } from './socket-server.ts';
@@ -39,6 +40,7 @@ export type { EngineVersion } from './flavours.ts';
 export type { ImageSpec, Layer, SimulatedImage } from './images.ts';
 export type { LineOptions } from './logs.ts';
 export type { Network } from './networks.ts';
+export type { Publication, PublishedSpec, RegistryLogin, RegistryState } from './registry.ts';
 export type { RecordedRequest, StreamKind } from './requests.ts';
 export type { Usage, UsageSource } from './stats.ts';
 export type { SimulatedVolume } from './volumes.ts';
@@ -99,6 +101,12 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
   /** A container that is gone is still known by its full id. */
   const idOf = (reference: string) =>
     [...world.containers.all()].find(({ id, name }) => id.startsWith(reference) || name === reference)?.id ?? reference;
+
+  function pullImage(reference: string): SimulatedImage {
+    const { spec, digest } = world.registry.get(reference);
+    world.images.receive(spec, reference, digest);
+    return world.images.get(reference);
+  }
 
   /** Stops listening until `listen()`; the path stays and refuses, unless `keepsPath` is false. */
   async function refuse({ keepsPath = true, dropsConnections = true } = {}): Promise<void> {
@@ -224,6 +232,19 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
     images: () => [...world.images.all()],
     tagImage: (reference: string, tag: string) => world.images.tag(world.images.get(reference), tag),
     removeImage: (reference: string, force = false): Removal[] => world.imageRemovals.remove(reference, force),
+
+    /** What a registry has for a tag from now on; a second time it is a newer image. Names without a host are `docker.io`. */
+    publish: (reference: string, spec: PublishedSpec = {}): Publication => world.registry.publish(reference, spec),
+    /** Takes a tag from its registry: it is not found any more. */
+    unpublish: (reference: string) => world.registry.unpublish(reference),
+    /** Lets a registry's host answer, refuse connections, or never answer in time. */
+    setRegistry: (host: string, state: RegistryState) => world.registry.setState(host, state),
+    /** Pulls at once what is published, as if another client had done it; logins and hosts are not looked at. */
+    pullImage,
+    /** While the disk is full, a pull that brings anything fails in its stream. */
+    setDiskFull: (isFull: boolean) => {
+      world.disk.isFull = isFull;
+    },
 
     /** A network by its name, made when it is not there. */
     addNetwork: (name: string): Network => world.networks.ensure(name),

@@ -104,6 +104,7 @@ export function createExchange(
     fail,
     /** `?force=1`, `?force=true`. */
     isSet: (name: string) => ['1', 'true', 'True'].includes(query.get(name) ?? ''),
+    header: (name: string) => String(request.headers[name.toLowerCase()] ?? ''),
     body: () => readBody(request),
   };
 }

@@ -12,6 +12,7 @@ import type { World } from './world.ts';
 export const imageRoutes: readonly Route[] = [
   ['GET', /^\/images\/json$/, list],
   ['POST', /^\/images\/create$/, pull],
+  ['POST', /^\/images\/prune$/, prune],
   [
     'GET',
     /^\/images\/(.+)\/json$/,
@@ -58,6 +59,16 @@ function isListed(world: World, image: SimulatedImage, filters: Filters): boolea
     ) &&
     matchesAll(filters, 'label', (value) => hasLabel(image.labels, value))
   );
+}
+
+/** Unless a client says otherwise, only what has no name. */
+function prune(world: World, exchange: Exchange): void {
+  const filters = parseFilters(exchange.query.get('filters'));
+  if (!filters) throw new EngineError(400, 'invalid filter');
+  const isDanglingOnly = matchesAny(filters, 'dangling', (value) => value === 'true' || value === '1');
+  const { removals, bytes } = world.imageRemovals.prune(isDanglingOnly);
+  world.events.emit({ type: 'image', action: 'prune', id: '', attributes: { reclaimed: String(bytes) } });
+  exchange.json(200, { ImagesDeleted: removals.length > 0 ? removals : null, SpaceReclaimed: bytes });
 }
 
 function tag(world: World, exchange: Exchange, name: string): void {

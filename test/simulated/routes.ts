@@ -1,5 +1,6 @@
 import { nowNanos, parseTime } from './clock.ts';
 import { containerRoutes } from './container-routes.ts';
+import { inspectDistribution } from './distribution.ts';
 import { EngineError } from './errors.ts';
 import { type EngineEvent, matchesEvent } from './events.ts';
 import type { Exchange } from './exchange.ts';
@@ -31,6 +32,7 @@ const routes: readonly Route[] = [
   ['GET', /^\/events$/, events],
   ...containerRoutes,
   ...imageRoutes,
+  ['GET', /^\/distribution\/(.+)\/json$/, inspectDistribution],
   ...networkRoutes,
   ...volumeRoutes,
 ];

@@ -4,6 +4,7 @@ import type { Flavour } from './flavours.ts';
 import { createImageRemovals, type ImageRemovals } from './image-removals.ts';
 import { createImages, type Images } from './images.ts';
 import { createNetworks, type Networks } from './networks.ts';
+import { createRegistry, type Registry } from './registry.ts';
 import type { StatsHost } from './stats.ts';
 import { createStatsCollector, type StatsCollector } from './stats-collector.ts';
 import { createVolumes, type Volumes } from './volumes.ts';
@@ -28,6 +29,9 @@ export interface World {
   readonly events: EventLog;
   readonly images: Images;
   readonly imageRemovals: ImageRemovals;
+  readonly registry: Registry;
+  /** A pull needs room. */
+  readonly disk: { isFull: boolean };
   readonly networks: Networks;
   readonly volumes: Volumes;
   readonly containers: Containers;
@@ -61,6 +65,8 @@ export function createWorld(host: StatsHost, options: WorldOptions): World {
     events,
     images,
     imageRemovals,
+    registry: createRegistry(),
+    disk: { isFull: false },
     networks,
     volumes,
     containers,
