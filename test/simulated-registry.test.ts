@@ -1,4 +1,8 @@
+import { randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t from 'tap';
+import { startDemoEngine } from './simulated/demo-engine.ts';
 import type { SimulatedEngine } from './simulated/engine.ts';
 import { ask, askJson, follow, followEvents, type Question, start } from './simulated/testing.ts';
 
@@ -240,4 +244,25 @@ t.test('a test can pull at once, as another client', async (t) => {
   t.match(engine.pullImage('lab/web:1'), { id, tags: ['lab/web:1'], digests: [`lab/web@${digest}`] });
   await engine.waitFor(() => events.told().includes('image pull'));
   t.throws(() => engine.pullImage('lab/web:2'), { message: 'nothing was published as lab/web:2' });
+});
+
+t.test('the demo has images with and without an update, and one behind a login; pulls take their time', async (t) => {
+  const engine = await startDemoEngine(join(tmpdir(), `demo-${randomBytes(6).toString('hex')}.sock`));
+  t.teardown(() => engine.close());
+  const stateOf = async (tag: string) => {
+    const { status, json } = await inspect(engine, tag);
+    if (status !== 200) return json.message.replace(/^.*: /, '');
+    return engine.image(tag).digests.some((digest) => digest.endsWith(json.Descriptor.digest)) ? 'same' : 'newer';
+  };
+  t.equal(await stateOf('redis:8-alpine'), 'same');
+  t.equal(await stateOf('acme/shop-api:2.4.1'), 'same');
+  for (const tag of ['nginx:1.27-alpine', 'postgres:17', 'grafana/grafana:12.1']) t.equal(await stateOf(tag), 'newer');
+  t.equal(await stateOf('acme/shop-worker:2.4.1'), 'no basic auth credentials');
+  t.equal(await stateOf('acme/shop-api:2.4.0'), 'manifest unknown');
+  const follower = await follow(engine, '/images/create?fromImage=nginx&tag=1.27-alpine', 'POST');
+  await engine.waitFor(() => follower.lines.some((line) => line.includes('Downloading')));
+  t.ok(follower.lines.some((line) => line.includes('Already exists')));
+  t.ok(follower.lines.filter((line) => line.includes('Pulling fs layer')).length > 3);
+  t.notOk(follower.isOver());
+  follower.leave();
 });

@@ -1,6 +1,7 @@
 import { createSimulatedEngine, type SimulatedEngine } from './engine.ts';
 import { liveOn, rememberPast } from './life.ts';
-import { sampleContainers, sampleImages } from './samples.ts';
+import { fillRegistry } from './sample-registry.ts';
+import { sampleContainers } from './samples.ts';
 
 /** Starts an engine with the sample containers, all of them alive; it does not keep the process from ending. */
 export async function startDemoEngine(socketPath: string): Promise<SimulatedEngine> {
@@ -12,11 +13,11 @@ export async function startDemoEngine(socketPath: string): Promise<SimulatedEngi
     cpus: 8,
     memoryBytes: 16 * 1024 ** 3,
     restartDelayMs: 4000,
-    pullStepMs: 150,
+    pullStepMs: 100,
     maxLogBytes: 1024 ** 2,
   });
   engine.silently(() => {
-    for (const image of sampleImages()) engine.addImage(image);
+    fillRegistry(engine);
     for (const container of sampleContainers()) engine.addContainer(container);
   });
   rememberPast(engine);

@@ -1,73 +1,13 @@
 import { composeLabels } from './compose.ts';
 import type { ContainerSpec } from './container-spec.ts';
-import type { ImageSpec } from './images.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const MIB = 1024 ** 2;
 
-const BASE_IMAGE = `sha256:${'ba5e'.repeat(16)}`;
-
 function ago(millis: number): number {
   return Date.now() - millis;
-}
-
-/** The demo's images: with several names, dangling ones, and a parent that others are built on. */
-export function sampleImages(): ImageSpec[] {
-  const base = { createdBy: '/bin/sh -c #(nop) ADD file:9c3b… in /', size: 74 * MIB, created: ago(60 * DAY) };
-  const bash = { createdBy: '/bin/sh -c #(nop)  CMD ["bash"]', size: 0, created: ago(60 * DAY) };
-  const built = (size: number, what: string) => [
-    { createdBy: '/bin/sh -c #(nop)  CMD ["node" "server.js"]', size: 0 },
-    { createdBy: `/bin/sh -c #(nop) COPY dir:${what} in /app `, size },
-    { createdBy: '/bin/sh -c npm ci --omit=dev', size: size * 8 },
-    bash,
-    base,
-  ];
-  const own = (version: string, age: number, tags: string[]): ImageSpec => ({
-    tags,
-    size: 190 * MIB,
-    created: ago(age),
-    parent: BASE_IMAGE,
-    layers: built(12 * MIB, version),
-    labels: { 'org.opencontainers.image.title': 'shop-api', 'org.opencontainers.image.version': version },
-    env: ['PATH=/usr/local/bin:/usr/bin:/bin', 'NODE_ENV=production'],
-    command: ['node', 'server.js'],
-    exposed: ['3000/tcp'],
-  });
-  return [
-    {
-      id: BASE_IMAGE,
-      tags: ['debian:bookworm-slim', 'debian:12-slim'],
-      size: 74 * MIB,
-      created: ago(60 * DAY),
-      layers: [bash, base],
-    },
-    own('2.4.1', 2 * DAY, ['acme/shop-api:2.4.1', 'acme/shop-api:2.4', 'acme/shop-api:latest']),
-    own('2.4.0', 9 * DAY, ['acme/shop-api:2.4.0']),
-    own('2.4.1-rc', 3 * DAY, []),
-    own('2.3.9', 30 * DAY, []),
-    {
-      tags: ['acme/shop-worker:2.4.1'],
-      size: 210 * MIB,
-      created: ago(2 * DAY),
-      parent: BASE_IMAGE,
-      layers: built(14 * MIB, 'worker'),
-    },
-    { tags: ['nginx:1.27-alpine', 'nginx:alpine'], size: 48 * MIB, created: ago(20 * DAY), exposed: ['80/tcp'] },
-    { tags: ['postgres:17'], size: 438 * MIB, created: ago(25 * DAY), exposed: ['5432/tcp'] },
-    { tags: ['redis:8-alpine'], size: 60 * MIB, created: ago(40 * DAY), exposed: ['6379/tcp'] },
-    { tags: ['prom/prometheus:v3.5.0'], size: 310 * MIB, created: ago(35 * DAY) },
-    { tags: ['grafana/grafana:12.1'], size: 720 * MIB, created: ago(33 * DAY) },
-    {
-      tags: ['acme/transcoder:0.9'],
-      size: 512 * MIB,
-      created: ago(12 * DAY),
-      parent: BASE_IMAGE,
-      layers: built(40 * MIB, 'transcoder'),
-    },
-    { tags: ['busybox:1.37'], size: 4 * MIB, created: ago(90 * DAY) },
-  ];
 }
 
 /** The demo's containers, in every state there is to see. */
@@ -206,7 +146,7 @@ function monitoring(): ContainerSpec[] {
         service: 'grafana',
         dependsOn: 'prometheus:service_started:false',
       }),
-      command: ['/run.sh'],
+      command: [],
       env: { GF_SECURITY_ADMIN_PASSWORD: 'not-a-real-password', GF_USERS_ALLOW_SIGN_UP: 'false' },
       ports: ['3001:3000', '[::1]:3002:3000'],
       mounts: ['monitoring_dashboards:/var/lib/grafana'],
