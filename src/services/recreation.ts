@@ -212,16 +212,14 @@ function ownEndpoint(container: Document, network: string, told: Document, engin
   const aliases = textsOf(told.Aliases).filter((alias) => alias !== shortId(container));
   const macAddress = ownMacAddress(container, network, told, engine);
   return {
-    ...(isFilled(told.IPAMConfig) && { IPAMConfig: told.IPAMConfig }),
+    ...(isRecord(told.IPAMConfig) && { IPAMConfig: told.IPAMConfig }),
     ...(textsOf(told.Links).length > 0 && { Links: told.Links }),
     ...(aliases.length > 0 && { Aliases: aliases }),
-    ...(isFilled(told.DriverOpts) && { DriverOpts: told.DriverOpts }),
+    ...(isRecord(told.DriverOpts) && { DriverOpts: told.DriverOpts }),
     ...(number(told.GwPriority) ? { GwPriority: told.GwPriority } : {}),
     ...(macAddress && { MacAddress: macAddress }),
   };
 }
-
-const isFilled = (value: unknown) => Object.keys(documentOf(value)).length > 0;
 
 /**
  * The MAC address that was asked for in a network. The engine tells it apart only for the first network (as the
