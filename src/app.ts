@@ -182,6 +182,7 @@ async function openWork(app: App, config: Config, bounds: Bounds, { database, do
       steadyMs: config.rebuildSteadySeconds * 1_000,
       persistMs: 120_000,
       lateMs: 2_000,
+      retryMs: 60_000,
       ...bounds.rebuild,
     },
     log,

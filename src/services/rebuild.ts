@@ -12,10 +12,10 @@ import type { Member, Phase, RebuildPlan } from './rebuild-types.ts';
 import { joining, type Recreation } from './recreation.ts';
 
 /**
- * Bounds, ms: how long what has to be done is tried again, and for how long a call that nobody waits for any more may
- * still have its effect.
+ * Bounds, ms: how long what has to be done is tried again, for how long a call that nobody waits for any more may still
+ * have its effect, and after how long what could neither be finished nor undone is taken up again.
  */
-export type RebuildBounds = ReadinessBounds & { persistMs: number; lateMs: number };
+export type RebuildBounds = ReadinessBounds & { persistMs: number; lateMs: number; retryMs: number };
 
 /** The last lines of a container's log: those there are, or with a signal those until its end. */
 export type LastLines = (id: string, untilEnd?: AbortSignal) => Promise<string[]>;

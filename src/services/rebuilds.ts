@@ -79,7 +79,6 @@ type Parts = {
 
 const lastLineCount = 20;
 const logMs = 3_000;
-const retryMs = 60_000;
 const pullShare = 0.4;
 
 const look = 'Look at the image';
@@ -265,7 +264,7 @@ export function createRebuilds(parts: Parts) {
   const stop = inventory.onChange((change) => {
     if (change.engine) void recoverOnce();
   });
-  const timer = setInterval(() => void recoverOnce(), retryMs).unref();
+  const timer = setInterval(() => void recoverOnce(), bounds.retryMs).unref();
 
   return {
     /** What a rebuild would change, before anything is done. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { type ClientOptions, WebSocket } from 'ws';
-import { buildApp } from '../../src/app.ts';
+import { type Bounds, buildApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import { createSimulatedEngine, type SimulatedEngine, type SimulatedEngineOptions } from '../simulated/engine.ts';
 
@@ -17,6 +17,10 @@ export type AppOptions = {
   prepare?: (engine: SimulatedEngine) => unknown;
   /** Settings over those of the tests: a free port, no sampling, no log, no limit of requests. */
   env?: Record<string, string>;
+  /** Bounds of time that are shorter than those of the program. */
+  bounds?: Bounds;
+  /** A data folder of an earlier application; default a new one, which goes with the test. */
+  dataDir?: string;
   /** Whether to wait until the engine is known; default true. */
   waits?: boolean;
 };
@@ -29,11 +33,11 @@ export type Answer = { status: number; headers: Record<string, string | undefine
 type Headers = Record<string, string>;
 
 /** Builds and serves the application on a simulated engine and a folder of its own; all is closed with the test. */
-export async function startApp(t: Test, { engine: wanted = {}, prepare, env = {}, waits = true }: AppOptions = {}) {
+export async function startApp(t: Test, { engine: wanted = {}, prepare, env = {}, bounds, dataDir: kept, waits = true }: AppOptions = {}) {
   const isRunning = 'socketPath' in wanted && 'openStreams' in wanted;
   const engine = isRunning ? wanted : await createSimulatedEngine(wanted as SimulatedEngineOptions);
   await prepare?.(engine);
-  const dataDir = mkdtempSync(join(tmpdir(), 'fairlead-test-'));
+  const dataDir = kept ?? mkdtempSync(join(tmpdir(), 'fairlead-test-'));
   const settings = {
     PORT: '0',
     DOCKER_HOST: engine.host,
@@ -43,7 +47,7 @@ export async function startApp(t: Test, { engine: wanted = {}, prepare, env = {}
     MAX_REQUESTS_PER_MINUTE: '1000000',
   };
   const config = readConfig({ ...settings, ...env });
-  const app = await buildApp(config);
+  const app = await buildApp(config, bounds);
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   const sockets = new Set<WebSocket>();
   let isClosed = false;
@@ -53,7 +57,7 @@ export async function startApp(t: Test, { engine: wanted = {}, prepare, env = {}
     isClosed = true;
     for (const socket of sockets) socket.terminate();
     await app.close();
-    rmSync(dataDir, { recursive: true, force: true });
+    if (kept === undefined) rmSync(dataDir, { recursive: true, force: true });
   }
 
   t.teardown(async () => {
