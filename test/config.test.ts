@@ -26,6 +26,10 @@ t.test('without any setting, everything has its default', async (t) => {
     embedOrigins: [],
     statsInterval: 10,
     statsRetentionDays: 30,
+    updateCheckHours: 24,
+    rebuildHealthySeconds: 300,
+    rebuildSteadySeconds: 10,
+    dockerConfig: undefined,
     logLevel: 'info',
     demo: false,
     warnings: [],
@@ -53,6 +57,10 @@ t.test('every setting is read', async (t) => {
     EMBED_ORIGINS: 'https://home.example/, http://10.0.0.2:8080',
     STATS_INTERVAL: '0',
     STATS_RETENTION_DAYS: '7',
+    UPDATE_CHECK_HOURS: '0',
+    REBUILD_HEALTHY_SECONDS: '86400',
+    REBUILD_STEADY_SECONDS: '0',
+    DOCKER_CONFIG: '/run/docker',
     LOG_LEVEL: 'debug',
     DEMO: '1',
   });
@@ -71,11 +79,18 @@ t.test('every setting is read', async (t) => {
     embedOrigins: ['https://home.example', 'http://10.0.0.2:8080'],
     statsInterval: 0,
     statsRetentionDays: 7,
+    updateCheckHours: 0,
+    rebuildHealthySeconds: 86_400,
+    rebuildSteadySeconds: 0,
+    dockerConfig: '/run/docker',
     logLevel: 'debug',
     demo: true,
   });
   t.equal(readConfig({ TRUST_PROXY: 'false' }).trustProxy, false);
   t.equal(readConfig({ BASE_PATH: '/' }).basePath, '');
+  t.equal(readConfig({ HOME: '/home/me' }).dockerConfig, '/home/me/.docker', "the docker command's own folder");
+  t.equal(readConfig({ HOME: '/home/me', DOCKER_CONFIG: '/run/docker' }).dockerConfig, '/run/docker');
+  t.strictSame(readConfig({ ENABLE: 'privileged' }).enable, ['privileged']);
 });
 
 t.test('DOCKER_HOST is read as the docker command line does', async (t) => {
@@ -138,6 +153,12 @@ t.test('each wrong value is told with its variable, itself and what is allowed',
     ['EMBED_ORIGINS', '*', /origins such as/],
     ['STATS_INTERVAL', '1s', /whole number/],
     ['STATS_RETENTION_DAYS', '0', /from 1/],
+    ['UPDATE_CHECK_HOURS', '-1', /whole number from 0 to 8760/],
+    ['UPDATE_CHECK_HOURS', '8761', /from 0 to 8760/],
+    ['UPDATE_CHECK_HOURS', 'daily', /from 0 to 8760/],
+    ['REBUILD_HEALTHY_SECONDS', '0', /whole number from 1 to 86400/],
+    ['REBUILD_HEALTHY_SECONDS', '5m', /from 1 to 86400/],
+    ['REBUILD_STEADY_SECONDS', '3601', /whole number from 0 to 3600/],
     ['LOG_LEVEL', 'loud', /fatal, error, warn/],
     ['DEMO', '2', /true or false/],
   ];

@@ -8,26 +8,12 @@ import type { Container } from '../src/services/containers.ts';
 import type { InventoryChange } from '../src/services/inventory.ts';
 import { createLive } from '../src/services/live.ts';
 import type { ViewContext } from '../src/views/models/context.ts';
-import { startApp, type TestApp, until } from './support/app.ts';
-import { byId, findAll, openPage, parseHtml, textOf } from './support/page.ts';
+import { startApp, until } from './support/app.ts';
+import { byId, findAll, parseHtml, textOf } from './support/page.ts';
+import { openViewer } from './support/viewer.ts';
 
 const missing = 'f'.repeat(64);
 const eta = createEta();
-
-/** A page with its socket, as a browser has it. */
-async function openViewer(app: TestApp, path: string) {
-  const { text } = await app.get(path);
-  const page = openPage(text);
-  const [node] = findAll(page.root, ({ attributes }) => 'hx-ws:connect' in attributes);
-  const address = node?.attributes['hx-ws:connect'] ?? '';
-  const part = (id: string) => textOf(page.part(id) ?? parseHtml(''));
-  async function connect() {
-    const live = app.live(address);
-    live.socket.on('message', (data) => page.apply(data.toString()));
-    return { live, status: await live.opened };
-  }
-  return { page, part, address, connect };
-}
 
 const context = (): ViewContext => ({
   now: Date.now(),
@@ -61,6 +47,7 @@ const container: Container = {
 function createWorld() {
   const listeners = new Set<(change: InventoryChange) => void>();
   const ticks = new Set<(ids: string[]) => void>();
+  const others = new Set<() => void>();
   const world = { inspects: 0, health: 'healthy', memory: 1_000_000, fails: false };
   const listen = <T>(all: Set<T>, one: T) => {
     all.add(one);
@@ -95,12 +82,18 @@ function createWorld() {
       onChange: (listener: (change: InventoryChange) => void) => listen(listeners, listener),
     },
     stats: { onTick: (listener: (ids: string[]) => void) => listen(ticks, listener) },
+    operations: { holder: () => undefined, onClaims: (listener: () => void) => listen(others, listener) },
+    updates: {
+      ofContainer: () => ({ state: 'local', checkedAt: null, error: '' }),
+      onChange: (listener: () => void) => listen(others, listener),
+    },
   } as unknown as Deps;
   const none = new Set<string>();
   const nothing = { changed: none, removed: none, started: none, touched: none, images: false, engine: false };
   return Object.assign(world, {
     deps,
-    listeners,
+    /** Who listens to anything. */
+    listeners: () => listeners.size + ticks.size + others.size,
     tell: (change: Partial<InventoryChange>) => {
       for (const listener of [...listeners]) listener({ ...nothing, ...change });
     },
@@ -210,7 +203,7 @@ t.test('a fault in a render ends its own view only', async (t) => {
   t.strictSame(closes, [1013, 1013], 'so that it comes back');
   t.strictSame(logged, Array(2).fill('a view failed: who looks at it comes back'));
   t.equal(hub.figures().feeds, 1);
-  t.equal(world.listeners.size, 0, 'nothing of it is left');
+  t.equal(world.listeners(), 0, 'nothing of it is left');
   pushes[0]?.('still here');
   t.strictSame(frames, ['other', 'still here']);
 });
@@ -298,7 +291,7 @@ t.test('the rows of a host name go with the last who looks under it', (t) => {
     for (const feed of feeds) feed.close();
   }
   t.equal(caches.size(), 0);
-  t.equal(world.listeners.size, 0);
+  t.equal(world.listeners(), 0, 'nobody listens to anything any more');
   t.end();
 });
 

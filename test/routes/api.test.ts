@@ -31,6 +31,15 @@ t.test('the OpenAPI document lists every route under /api with its shapes', asyn
   const described = Object.entries(document.paths).flatMap(([path, operations]) =>
     Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
   );
+  /** What starts an operation. */
+  const begun = [
+    'POST /api/containers/{id}/rebuild',
+    'POST /api/projects/{project}/{action}',
+    'POST /api/projects/{project}/rebuild',
+    'POST /api/images/pull',
+    'POST /api/images/check',
+    'POST /api/images/prune',
+  ];
   const wanted = [
     'GET /api/containers',
     'GET /api/containers/{id}',
@@ -39,10 +48,14 @@ t.test('the OpenAPI document lists every route under /api with its shapes', asyn
     'GET /api/containers/{id}/logs',
     'GET /api/containers/{id}/stats',
     'GET /api/projects/{project}',
-    'POST /api/projects/{project}/{action}',
     'GET /api/images',
     'GET /api/images/{id}',
     'POST /api/images/{id}/remove',
+    'GET /api/operations',
+    'GET /api/operations/{n}',
+    'POST /api/operations/{n}/cancel',
+    'POST /api/operations/{n}/dismiss',
+    ...begun,
   ];
   for (const route of wanted) t.ok(described.includes(route), route);
   t.strictSame(
@@ -57,7 +70,9 @@ t.test('the OpenAPI document lists every route under /api with its shapes', asyn
   for (const [path, operations] of Object.entries(document.paths)) {
     for (const operation of Object.values(operations)) {
       t.ok(operation.summary, `${path} says what it does`);
-      t.ok(operation.responses?.['200'], `${path} says what it answers`);
+      const { '200': done, '202': begun } = operation.responses ?? {};
+      t.ok((done ?? begun)?.content, `${path} says what it answers`);
+      t.notOk(done && begun, `${path} answers in one way`);
       for (const [, name] of path.matchAll(/\{(\w+)\}/g))
         t.ok(
           operation.parameters?.some((parameter) => parameter.name === name && parameter.in === 'path'),
@@ -65,6 +80,10 @@ t.test('the OpenAPI document lists every route under /api with its shapes', asyn
         );
     }
   }
+  const answersBegun = Object.entries(document.paths)
+    .filter(([, { post }]) => post?.responses?.['202'])
+    .map(([path]) => `POST ${path}`);
+  t.strictSame(answersBegun.sort(), begun.sort(), 'what takes longer is begun, all else is done when it is answered');
   const references = [...text.matchAll(/"\$ref":"#\/([^"]+)"/g)].map((match) => match[1] ?? '');
   for (const reference of references) {
     const target = reference

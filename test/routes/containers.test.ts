@@ -1,9 +1,11 @@
 import t from 'tap';
 import { type Answer, startApp, type TestApp, until } from '../support/app.ts';
-import { byId, findAll, parseHtml, rowsOf, textOf } from '../support/page.ts';
+import { byId, type Element, findAll, openPage, parseHtml, rowsOf, textOf } from '../support/page.ts';
 
-const messagesOf = (html: string) => {
-  const node = byId(parseHtml(html), 'messages');
+const messagesOf = (html: string) => messagesIn(parseHtml(html));
+
+const messagesIn = (root: Element) => {
+  const node = byId(root, 'messages');
   return node ? textOf(node).replace(/\s+/g, ' ').trim() : 'no #messages';
 };
 
@@ -238,6 +240,15 @@ t.test('a plain form leads back with a message that is shown once', async (t) =>
   t.notMatch(tricky.headers.location, /^\/\//);
 });
 
+const doneWords = {
+  stop: 'web was stopped.',
+  start: 'web was started.',
+  pause: 'web was paused.',
+  unpause: 'web was resumed.',
+  restart: 'web was restarted.',
+  kill: 'web was killed.',
+};
+
 t.test('every action works in each of the three forms', async (t) => {
   const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
   const { id } = app.engine.container('web');
@@ -260,7 +271,12 @@ t.test('every action works in each of the three forms', async (t) => {
     t.equal(status, 200);
     t.match(text, new RegExp(`hx-target="#container-${id}"`), 'the row by its id');
     t.match(text, `data-state="${state}"`, `${action} shows ${state}`);
-    t.match(text, /hx-target="#messages"/);
+    const page = openPage((await app.get('/containers')).text);
+    page.apply(text);
+    t.strictSame(page.missed, [], 'the page has what the answer names');
+    const answer = byId(page.part('messages') ?? page.root, 'answer');
+    t.match(answer && textOf(answer), doneWords[action], 'and says what was done');
+    t.ok(answer && findAll(answer, ({ attributes }) => attributes.role === 'status').length === 1);
   }
   const twice = await app.post('/api/containers/web/stop');
   t.equal(twice.status, 200, 'what is already stopped (304) is a success');
@@ -282,9 +298,21 @@ t.test('a refusal of the engine is told in the form that was asked for', async (
   t.match(JSON.parse(api.text), { status: 409, code: 'conflict', detail, requestId: api.headers['x-request-id'] });
   const htmx = await app.htmx('/containers/second/start');
   t.equal(htmx.status, 409);
-  t.match(htmx.text, /^<hx-partial hx-target="#messages"/);
+  t.match(htmx.text, /^<hx-partial hx-target="#failures" hx-swap="afterbegin">/);
   t.match(htmx.text, detail);
   t.match(htmx.text, 'role="alert"');
+  t.match(htmx.text, htmx.headers['x-request-id'] ?? 'no id');
+  const list = openPage((await app.get('/containers')).text);
+  list.apply(htmx.text);
+  list.apply((await app.htmx('/containers/first/restart')).text);
+  list.apply((await app.htmx('/containers/second/pause')).text);
+  const failures = byId(list.part('messages') ?? list.root, 'failures');
+  const alerts = failures ? findAll(failures, ({ attributes }) => attributes.role === 'alert').map(textOf) : [];
+  t.equal(alerts.length, 2, 'a failure stays, whatever is done after it');
+  t.match(alerts[0], 'is not running', 'the last one comes first');
+  t.match(alerts[1], detail);
+  t.match(messagesIn(list.root), 'first was restarted.');
+  t.strictSame(list.missed, []);
   const page = await app.form('/containers/second/start');
   t.equal(page.status, 409);
   t.match(page.text, /<!doctype html>/i);

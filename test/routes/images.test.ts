@@ -1,6 +1,6 @@
 import t from 'tap';
 import { startApp } from '../support/app.ts';
-import { byId, findAll, parseHtml, textOf } from '../support/page.ts';
+import { byId, findAll, openPage, parseHtml, textOf } from '../support/page.ts';
 
 const hex = (id: string) => id.replace('sha256:', '');
 
@@ -164,10 +164,19 @@ t.test('a tag is removed alone, and in each of the forms', async (t) => {
   t.equal(form.status, 303);
   t.equal(form.headers.location, '/images');
   t.strictSame(app.engine.image('lab/web:1').tags, ['lab/web:1'], 'the other tag stays');
+  const cookie = form.headers['set-cookie']?.split(';')[0] ?? '';
+  const next = parseHtml((await app.get('/images', { cookie })).text);
+  t.match(textOf(byId(next, 'messages') ?? next), 'Image lab/web:2 was removed.', 'the next page says so');
   const { id } = app.engine.image('lab/db:1');
+  const page = openPage((await app.get('/images')).text);
   const htmx = await app.htmx(`/images/${hex(id)}/remove`);
   t.match(htmx.text, `<hx-partial hx-target="#image-${hex(id)}" hx-swap="delete">`);
-  t.match(htmx.text, /hx-target="#messages"/);
+  page.apply(htmx.text);
+  t.strictSame(page.missed, []);
+  t.notOk(page.part(`image-${hex(id)}`), 'its row goes');
+  const answer = byId(page.part('messages') ?? page.root, 'answer');
+  t.match(answer && textOf(answer), 'Image lab/db:1 was removed.');
+  t.ok(answer && findAll(answer, ({ attributes }) => attributes.role === 'status').length === 1);
 });
 
 t.test('wrong references are refused before the engine is asked', async (t) => {

@@ -128,6 +128,7 @@ function swap(target: Element, how: string, nodes: Element[]) {
     target.parent = null;
   } else if (how === 'afterend') parent.children.splice(at + 1, 0, ...adopt(parent, nodes));
   else if (how === 'beforeend') target.children.push(...adopt(target, nodes));
+  else if (how === 'afterbegin') target.children.unshift(...adopt(target, nodes));
   else throw new Error(`no such swap: ${how}`);
 }
 
