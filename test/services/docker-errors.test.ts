@@ -182,6 +182,203 @@ t.test('every sentence that an engine has for one thing means that thing', async
   }
 });
 
+const digest = `sha256:${'ab'.repeat(32)}`;
+const pull = (reference: string) => ({ method: 'POST', path: '/images/create', subject: `Image ${reference}` });
+const ask = (reference: string) => ({
+  method: 'GET',
+  path: `/distribution/${encodeURIComponent(reference)}/json`,
+  subject: `Image ${reference}`,
+});
+
+/** The engine asks a registry in two calls: to pull, and to tell a digest. */
+const registryCalls = (reference: string) => [pull(reference), ask(reference)];
+
+t.test('what a registry does not have is not found', async (t) => {
+  const messages = [
+    'manifest for lab/web:none not found: manifest unknown: manifest unknown',
+    'manifest unknown: manifest unknown',
+    'manifest unknown',
+    'name unknown: repository name not known to registry',
+    'failed to resolve reference "docker.io/lab/web:none": docker.io/lab/web:none: not found',
+  ];
+  for (const message of messages) {
+    for (const call of registryCalls('lab/web:none')) {
+      for (const status of [404, 500]) {
+        const problem = engineProblem(status, message, call);
+        t.equal(problem.code, 'not_found', message);
+        t.equal(problem.message, 'The registry docker.io has no lab/web:none: there is no such tag, or no such image.');
+        t.equal(problem.engineMessage, message, "with the engine's words beside it");
+      }
+    }
+  }
+  const foreign = engineProblem(404, 'manifest unknown', pull('registry.example:5000/web:1'));
+  t.match(foreign.message, /^The registry registry\.example:5000 has no registry\.example:5000\/web:1: /);
+});
+
+t.test('a registry that wants a login, or another one, is told from one that has not the image', async (t) => {
+  const reference = 'registry.example:5000/lab/priv:1';
+  const registry = 'The registry registry.example:5000';
+  const cases = [
+    [
+      500,
+      'Head "http://registry.example:5000/v2/lab/priv/manifests/1": no basic auth credentials',
+      `${registry} wants a login for ${reference}.`,
+    ],
+    [
+      500,
+      'Get "http://registry.example:5000/v2/lab/priv/manifests/1": no basic auth credentials',
+      `${registry} wants a login for ${reference}.`,
+    ],
+    [500, 'unauthorized: authentication required', `${registry} did not accept the credentials for ${reference}.`],
+    [401, 'unauthorized: authentication required', `${registry} did not accept the credentials for ${reference}.`],
+    [
+      500,
+      'Head "https://registry.example:5000/v2/lab/priv/manifests/1": unauthorized: authentication required',
+      `${registry} did not accept the credentials for ${reference}.`,
+    ],
+    [
+      500,
+      'Get "https://registry.example:5000/v2/": unauthorized: incorrect username or password',
+      `${registry} did not accept the credentials for ${reference}.`,
+    ],
+    [
+      404,
+      "pull access denied for lab/priv, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
+      `${registry} has no ${reference}, or wants a login for it.`,
+    ],
+    [
+      404,
+      'pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed',
+      `${registry} has no ${reference}, or wants a login for it.`,
+    ],
+    [
+      500,
+      'denied: requested access to the resource is denied',
+      `${registry} did not accept the credentials for ${reference}.`,
+    ],
+  ] as const;
+  for (const [status, message, told] of cases) {
+    for (const call of registryCalls(reference)) {
+      t.match(engineProblem(status, message, call), { code: 'registry_denied', message: told }, message);
+    }
+  }
+});
+
+t.test('a registry that can not be reached is told with the last reason', async (t) => {
+  const cases = [
+    ['Get "http://127.0.0.1:5009/v2/": dial tcp 127.0.0.1:5009: connect: connection refused', 'connection refused'],
+    ['Get "https://10.0.0.9/v2/": dial tcp 10.0.0.9:443: connect: no route to host', 'no route to host'],
+    [
+      'Get "https://registry.example/v2/": dial tcp: lookup registry.example on 10.0.0.1:53: no such host',
+      'no such host',
+    ],
+    [
+      'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io on 10.0.0.1:53: read udp 10.0.0.2:40000->10.0.0.1:53: i/o timeout',
+      'it did not answer in time',
+    ],
+    ['Get "https://10.255.255.1:5000/v2/": context deadline exceeded', 'it did not answer in time'],
+    [
+      'Get "https://10.255.255.1:5000/v2/": net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)',
+      'it did not answer in time',
+    ],
+    [
+      'Get "https://registry-1.docker.io/v2/": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
+      'it did not answer in time',
+    ],
+    ['Get "https://registry-1.docker.io/v2/": net/http: TLS handshake timeout', 'it did not answer in time'],
+    [
+      'error pulling image configuration: Get "https://registry-1.docker.io/v2/lab/web/blobs/sha256:9b": net/http: TLS handshake timeout',
+      'it did not answer in time',
+    ],
+    [
+      'error pulling image configuration: download failed after attempts=6: dial tcp 10.0.0.9:443: connect: connection refused',
+      'connection refused',
+    ],
+    [
+      'Get "https://x/v2/": http: server gave HTTP response to HTTPS client',
+      'server gave HTTP response to HTTPS client',
+    ],
+    [
+      'Get "https://x/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority',
+      'certificate signed by unknown authority',
+    ],
+    ['Get "https://x/v2/": x509: certificate signed by unknown authority', 'certificate signed by unknown authority'],
+    ['x509: certificate signed by unknown authority', 'certificate signed by unknown authority'],
+    [
+      'failed to resolve reference "x/web:1": failed to do request: Head "https://x/v2/web/manifests/1": dial tcp 10.0.0.9:443: connect: connection refused',
+      'connection refused',
+    ],
+    ['Get "https://x/v2/": EOF', 'EOF'],
+  ] as const;
+  for (const [message, reason] of cases) {
+    for (const call of registryCalls('x.example/web:1')) {
+      const problem = engineProblem(500, message, call);
+      t.equal(problem.code, 'registry_unreachable', message);
+      t.equal(problem.message, `The registry x.example can't be reached: ${reason}.`, message);
+    }
+  }
+});
+
+t.test('a registry that has had enough says so', async (t) => {
+  const messages = [
+    'toomanyrequests: You have reached your pull rate limit. You may increase the limit by authenticating and upgrading: https://www.docker.com/increase-rate-limit',
+    'toomanyrequests: You have reached your unauthenticated pull rate limit. https://www.docker.com/increase-rate-limit',
+    'toomanyrequests: Too Many Requests',
+    'Head "https://registry-1.docker.io/v2/lab/web/manifests/1": toomanyrequests: retry-after: 985.86µs, allowed: 44000/minute',
+    'failed to resolve reference "docker.io/lab/web:1": unexpected status from HEAD request to https://registry-1.docker.io/v2/lab/web/manifests/1: 429 Too Many Requests',
+  ];
+  for (const message of messages) {
+    for (const call of registryCalls('lab/web:1')) {
+      t.match(
+        engineProblem(500, message, call),
+        {
+          code: 'registry_denied',
+          message: 'The registry docker.io has had too many requests from here. Log in, or try again later.',
+        },
+        message,
+      );
+    }
+  }
+});
+
+t.test('what fails after the registry has answered is told as it is', async (t) => {
+  const full = engineProblem(500, 'failed to register layer: write /x: no space left on device', pull('lab/web:1'));
+  t.match(full, { code: 'no_space', message: "There is no space left on the engine's disk." });
+  for (const message of [
+    'no matching manifest for linux/arm64 in the manifest list entries',
+    'no matching manifest for linux/arm64/v8 in the manifest list entries: no match for platform in manifest: not found',
+    'image with reference lab/web:1 was found but does not match the specified platform: wanted linux/arm64, actual: linux/amd64',
+    'image with reference lab/web:1 was found but its platform (linux/amd64) does not match the specified platform (linux/arm64)',
+  ]) {
+    for (const status of [404, 500]) {
+      const problem = engineProblem(status, message, pull('lab/web:1'));
+      t.equal(problem.code, 'not_found', message);
+      t.equal(problem.message, "Image lab/web:1 is not there for this engine's kind of processor");
+    }
+  }
+  t.match(engineProblem(500, 'something new', pull('lab/web:1')), { code: 'engine_error', message: 'something new' });
+});
+
+t.test('a registry is named for a digest as well', async (t) => {
+  const message = 'manifest unknown: manifest unknown';
+  for (const reference of [`registry.example/web@${digest}`, `registry.example/web:1@${digest}`]) {
+    const problem = engineProblem(404, message, pull(reference));
+    t.equal(problem.code, 'not_found');
+    t.match(problem.message, /^The registry registry\.example has no /, reference);
+  }
+});
+
+t.test('what a registry says stays with registries', async (t) => {
+  const remove = { method: 'DELETE', path: '/images/lab', subject: 'Image lab' };
+  const start = { method: 'POST', path: '/containers/web/start', subject };
+  for (const call of [remove, start]) {
+    t.notMatch(engineProblem(500, 'unauthorized: authentication required', call).code, /registry/);
+    t.notMatch(engineProblem(500, 'dial tcp 10.0.0.9:443: connect: connection refused', call).code, /registry/);
+  }
+  const nameless = engineProblem(404, 'manifest unknown', { method: 'POST', path: '/images/create' });
+  t.match(nameless, { code: 'not_found', message: /^The registry of this image has no / });
+});
+
 t.test('a full id in a sentence is shortened', async (t) => {
   const problem = engineProblem(404, 'No such image: x', {
     method: 'GET',
