@@ -21,6 +21,7 @@ const gate: ReadonlyArray<readonly [GateCall['method'], RegExp]> = [
   ['GET', /^\/images\/json$/],
   ['GET', /^\/images\/[^/]+\/(json|history)$/],
   ['POST', /^\/images\/(create|prune)$/],
+  ['POST', /^\/images\/[^/]+\/tag$/],
   ['DELETE', /^\/images\/[^/]+$/],
   ['GET', /^\/distribution\/[^/]+\/json$/],
   ['POST', /^\/networks\/[^/]+\/(connect|disconnect)$/],

@@ -55,6 +55,19 @@ export function imageCalls({ request, stream }: DockerConnection, timeouts: Engi
         signal,
       }),
 
+    /** Lets a tag mean an image. */
+    tagImage: (id: string, reference: Reference) =>
+      request<void>(
+        {
+          method: 'POST',
+          path: `/images/${imageSegment(id)}/tag`,
+          query: { repo: checkImageRef(reference.name), tag: reference.tag ?? 'latest' },
+          subject: `Image ${id}`,
+          timeout: timeouts.action,
+        },
+        'actions',
+      ),
+
     /** Lets the engine ask the registry of a reference which digest it has there. Podman can't. */
     registryDigest: async (reference: Reference, auth: Record<string, string>, signal?: AbortSignal) => {
       const answer = toRecord(

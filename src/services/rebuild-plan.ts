@@ -8,7 +8,7 @@ import { type Document, documentOf, textsOf, variableName, withDefaults, wordsOf
 import { number, text } from './readers.ts';
 import { configOf, hostOf, idOf, imageIdOf, nameOf, type Survey, type Surveyed, stateOf } from './rebuild-survey.ts';
 import type { Member, RebuildPlan } from './rebuild-types.ts';
-import { anonymousVolumes, toRecreation } from './recreation.ts';
+import { anonymousVolumes, type Retag, toRecreation } from './recreation.ts';
 import { type Reference, readReference } from './references.ts';
 
 /** What a rebuild may not do, as this program was set up. */
@@ -25,7 +25,7 @@ export type Refusal = { code: ErrorCode; reason: string; offersSameImage: boolea
 export type Change = { field: string; name: string; before: string | null; after: string | null };
 
 /** What is used for the new container: what the create call names, and the image that this is. */
-export type NextImage = { text: string; image: Document };
+export type NextImage = { text: string; image: Document; retag?: Retag | null };
 
 const defaultStopSeconds = 10;
 const swarmLabel = 'com.docker.swarm.task.id';
@@ -95,12 +95,16 @@ export async function planRebuild(
   return { phase: 'creating', members, allowsPrivileged: rules.allowsPrivileged };
 }
 
-/** A container's own image; by the name it was given as long as that still means it, so that it keeps this name. */
+/** A container's own image, by the name it was given, so that it keeps this name; by its id where it never had one. */
 export async function sameImage(docker: DockerPort, surveyed: Surveyed): Promise<NextImage> {
   const written = text(configOf(surveyed).Image) ?? '';
-  const named = await imageIfThere(docker, written);
-  const isSame = named !== undefined && text(named.Id) === imageIdOf(surveyed);
-  return { text: isSame ? written : imageIdOf(surveyed), image: surveyed.image };
+  const { image } = surveyed;
+  const id = imageIdOf(surveyed);
+  const named = text((await imageIfThere(docker, written))?.Id);
+  if (named === id) return { text: written, image };
+  const reference = tagOf(surveyed);
+  if (!reference) return { text: id, image };
+  return { text: written, image, retag: { reference, id, now: named ?? null } };
 }
 
 /** An image as the engine has it; undefined where it has none, or nothing can have that name. */
@@ -117,6 +121,8 @@ function toMember(surveyed: Surveyed, { engine }: Survey, next: NextImage, same:
   const state = documentOf(container.State);
   const nextId = text(next.image.Id) ?? imageIdOf(surveyed);
   const { Config: config, HostConfig, Mounts } = container;
+  const restored = { text: same.text, id: imageIdOf(surveyed), retag: same.retag ?? null };
+  const renewed = { text: next.text, id: nextId, retag: next.retag ?? null };
   return {
     name,
     oldId: idOf(surveyed),
@@ -124,8 +130,8 @@ function toMember(surveyed: Surveyed, { engine }: Survey, next: NextImage, same:
     newName: `${name.slice(0, maxStem)}.new-${token}`,
     parkedName: `${name.slice(0, maxStem)}.old-${token}`,
     imageId: nextId,
-    recreation: toRecreation({ container, image, next: { text: next.text, id: nextId }, engine }),
-    restoration: toRecreation({ container, image, next: { text: same.text, id: imageIdOf(surveyed) }, engine }),
+    recreation: toRecreation({ container, image, next: renewed, engine }),
+    restoration: toRecreation({ container, image, next: restored, engine }),
     basis: { Config: { Volumes: documentOf(config).Volumes }, HostConfig, Mounts },
     wasRunning: state.Running === true || state.Restarting === true,
     wasPaused: state.Paused === true,

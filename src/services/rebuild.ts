@@ -9,7 +9,7 @@ import { text } from './readers.ts';
 import { type ReadinessBounds, untilReady } from './readiness.ts';
 import type { RebuildJournal } from './rebuild-journal.ts';
 import type { Member, Phase, RebuildPlan } from './rebuild-types.ts';
-import { joining, type Recreation } from './recreation.ts';
+import { joining, type Recreation, type Retag } from './recreation.ts';
 
 /**
  * Bounds, ms: how long what has to be done is tried again, for how long a call that nobody waits for any more may still
@@ -116,7 +116,8 @@ export function createRebuildTransaction(parts: RebuildParts) {
   async function make(member: Member, name: string, recreation: Recreation, plan: RebuildPlan): Promise<string> {
     const rules = { basis: member.basis, allowsPrivileged: plan.allowsPrivileged };
     const made = await find(name);
-    const id = made ? idOf(made) : await docker.createContainer(name, recreation, rules);
+    const create = () => docker.createContainer(name, recreation, rules);
+    const id = made ? idOf(made) : await withTag(recreation.retag, create);
     const networks = documentOf(documentOf(made?.NetworkSettings).Networks);
     for (const { network, endpoint } of recreation.connects) {
       if (!(network in networks)) await docker.connectNetwork(network, id, endpoint);
@@ -125,6 +126,17 @@ export function createRebuildTransaction(parts: RebuildParts) {
       if (!made || network in networks) await docker.disconnectNetwork(network, id);
     }
     return id;
+  }
+
+  /** Lets a tag mean an older image for as long as something takes. */
+  async function withTag<T>(retag: Retag | null, task: () => Promise<T>): Promise<T> {
+    if (!retag) return task();
+    await docker.tagImage(retag.id, retag.reference);
+    try {
+      return await task();
+    } finally {
+      if (retag.now !== null) await docker.tagImage(retag.now, retag.reference);
+    }
   }
 
   /** Somebody may have moved the tag between its pull and now. */

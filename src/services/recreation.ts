@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { type Document, documentOf, ownSettings, textsOf } from './own-settings.ts';
 import { isRecord, listOf, number, text } from './readers.ts';
+import type { Reference } from './references.ts';
 
 /** A network to be connected once a container is there, with what was set for it. */
 export type Connection = { network: string; endpoint: Document };
@@ -13,7 +14,15 @@ export type Recreation = {
   connects: Connection[];
   /** Networks that its creation connects it to, and that the container was taken out of. */
   disconnects: string[];
+  /** What its image's name has to mean while it is created, where it means another image by now. */
+  retag: Retag | null;
 };
+
+/**
+ * A tag that moved on. A container keeps the name that its image had when it was created, and is pulled by it later: so
+ * the tag has to mean the older image for as long as the create call takes. `now` is null where it means none.
+ */
+export type Retag = { reference: Reference; id: string; now: string | null };
 
 /** The engine, as far as the form of a create call depends on it. */
 export type EngineTraits = { apiVersion: string; architecture: string; hostName: string };
@@ -23,7 +32,7 @@ export type RecreationInput = {
   container: Document;
   image: Document;
   /** What the create call names, a reference or an id, and the full id that this is now. */
-  next: { text: string; id: string };
+  next: { text: string; id: string; retag?: Retag | null };
   engine: EngineTraits;
 };
 
@@ -65,6 +74,7 @@ export function toRecreation({ container, image, next, engine }: RecreationInput
     platform: foreignPlatform(image, engine),
     connects: endpoints.filter((endpoint) => endpoint !== first),
     disconnects: primary !== null && !first ? [primary] : [],
+    retag: next.retag ?? null,
   };
 }
 
