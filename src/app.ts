@@ -38,7 +38,7 @@ import { createInventory, type Inventory } from './services/inventory.ts';
 import { createLive, type Live } from './services/live.ts';
 import { createLogs, type Logs } from './services/logs.ts';
 import { createOperations } from './services/operations.ts';
-import { readOwnContainerId } from './services/own-container.ts';
+import { readOwnContainer } from './services/own-container.ts';
 import { createProjects } from './services/projects.ts';
 import { createPulls } from './services/pulls.ts';
 import type { RebuildBounds } from './services/rebuild.ts';
@@ -176,7 +176,7 @@ async function openWork(app: App, config: Config, bounds: Bounds, { database, do
     pulls,
     journal,
     logs,
-    rules: { ownId: await readOwnContainerId(), allowsPrivileged: config.enable.includes('privileged') },
+    rules: { own: await readOwnContainer(), allowsPrivileged: config.enable.includes('privileged') },
     bounds: {
       healthyMs: config.rebuildHealthySeconds * 1_000,
       steadyMs: config.rebuildSteadySeconds * 1_000,

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Problem } from '../errors.ts';
 import { type Document, documentOf, textsOf } from './own-settings.ts';
 import { isRecord, listOf, text } from './readers.ts';
-import { joinedId, namespaceModes, ownLinks } from './recreation.ts';
+import { joinedId, namespaceModes, ownLinks, volumeName } from './recreation.ts';
 
 /** What a create call may ask for is measured by the container that it replaces, as the engine told of that. */
 export type CreateRules = { basis: Document; allowsPrivileged: boolean };
@@ -14,18 +14,32 @@ export type CreateRules = { basis: Document; allowsPrivileged: boolean };
  * @throws Problem `forbidden` or `disabled` that names the field
  */
 export function checkCreate(body: Document, { basis, allowsPrivileged }: CreateRules): void {
-  const wanted = documentOf(body.HostConfig);
+  for (const field of Object.keys(body)) if (isDisguised(field)) refuse(field);
   const had = documentOf(basis.HostConfig);
+  const wanted = documentOf(body.HostConfig);
   if (wanted.Privileged && !allowsPrivileged) {
     throw new Problem('disabled', 'A privileged container is not created, unless ENABLE names "privileged".');
   }
-  for (const [field, value] of Object.entries(wanted)) {
-    const rule = Object.hasOwn(rules, field) ? rules[field] : undefined;
-    const isAllowed = value === undefined || (rule ? rule(value, basis) : isDeepStrictEqual(value, had[field]));
-    if (!isAllowed) refuse(`HostConfig.${field}`);
+  // Also what is left out: where a limit or a restriction is not asked for, there is none.
+  for (const field of new Set([...Object.keys(wanted), ...Object.keys(had)])) {
+    if (!isAllowed(field, wanted, had, basis)) refuse(`HostConfig.${field}`);
   }
   const volumes = Object.keys(documentOf(documentOf(basis.Config).Volumes));
   if (Object.keys(documentOf(body.Volumes)).some((path) => !volumes.includes(path))) refuse('Volumes');
+}
+
+/** Engines read names whatever their letters' case, and the last of several counts. */
+function isDisguised(field: string): boolean {
+  return measured.some((name) => field !== name && field.toLowerCase() === name.toLowerCase());
+}
+
+const measured = ['HostConfig', 'Volumes', 'NetworkingConfig'];
+
+function isAllowed(field: string, wanted: Document, had: Document, basis: Document): boolean {
+  const fieldOf = (host: Document) => (Object.hasOwn(host, field) ? host[field] : undefined);
+  const rule = Object.hasOwn(rules, field) ? rules[field] : undefined;
+  if (rule) return rule(fieldOf(wanted), basis);
+  return isDeepStrictEqual(fieldOf(wanted) ?? null, fieldOf(had) ?? null) && Object.hasOwn(had, field);
 }
 
 function refuse(field: string): never {
@@ -39,44 +53,67 @@ const namespaceRule =
   (value, basis) => {
     const had = documentOf(basis.HostConfig)[mode];
     const areJoined = [value, had].every((item) => joinedId(text(item)) !== undefined);
-    return areJoined || value === had;
+    return areJoined || (value ?? null) === (had ?? null);
   };
 
 const rules: Record<string, Rule> = {
   ...Object.fromEntries(namespaceModes.map((mode) => [mode, namespaceRule(mode)])),
 
-  Links: (value, { HostConfig }) => isDeepStrictEqual(value, ownLinks(documentOf(HostConfig))),
+  Links: (value, { HostConfig }) => isDeepStrictEqual(value ?? null, ownLinks(documentOf(HostConfig)) ?? null),
 
   Binds(value, basis) {
     const had = textsOf(documentOf(basis.HostConfig).Binds);
-    const isOwn = (bind: string) => had.includes(bind) || isVolume(basis, ...toPair(bind));
-    return isNothing(value) || (Array.isArray(value) && value.every((bind) => typeof bind === 'string' && isOwn(bind)));
+    const isOwn = (bind: unknown) => typeof bind === 'string' && (had.includes(bind) || isOwnBind(bind, basis));
+    return isNothing(value) || (Array.isArray(value) && value.every(isOwn));
   },
 
   Mounts(value, basis) {
     const had = documents(documentOf(basis.HostConfig).Mounts) ?? [];
-    const isOwn = (mount: Document) =>
-      had.some((other) => isDeepStrictEqual(mount, other)) ||
-      (mount.Type === 'volume' && isVolume(basis, text(mount.Source) ?? '', text(mount.Target) ?? ''));
-    return isNothing(value) || (Array.isArray(value) && value.every((mount) => isRecord(mount) && isOwn(mount)));
+    const isOwn = (mount: unknown) =>
+      isRecord(mount) && (isAskedMount(mount, had, basis) || isVolumeMount(mount, basis));
+    return isNothing(value) || (Array.isArray(value) && value.every(isOwn));
   },
 };
 
 const documents = listOf((value) => (isRecord(value) ? value : undefined));
 const isNothing = (value: unknown) => value === null || value === undefined;
 
-function toPair(bind: string): [source: string, destination: string] {
-  const [source = '', destination = ''] = bind.split(':');
-  return [source, destination];
+/** `name:/path:nocopy` in the place of `/path`, of a volume that the container has there. */
+function isOwnBind(bind: string, basis: Document): boolean {
+  const [name = '', destination = '', mode = '', ...more] = bind.split(':');
+  const options = mode.split(',');
+  const areKnown = options.every((option) => option === 'nocopy' || option === 'ro');
+  return more.length === 0 && areKnown && isVolume(basis, name, destination, options.includes('ro'));
 }
 
-/** Whether the container has this very volume, by its name, at this very place. */
-function isVolume(basis: Document, name: string, destination: string): boolean {
+/** A mount as it was asked for, or that of a volume without a name with the name that it has. */
+function isAskedMount(mount: Document, had: readonly Document[], basis: Document): boolean {
+  if (had.some((other) => isDeepStrictEqual(mount, other))) return true;
+  const { Source, ...rest } = mount;
+  const unnamed = had.filter((other) => other.Type === 'volume' && !other.Source);
+  const isNamed = unnamed.some((other) => {
+    const { Source: _none, ...asked } = other;
+    return isDeepStrictEqual(rest, { ...asked, VolumeOptions: { ...documentOf(asked.VolumeOptions), NoCopy: true } });
+  });
+  return isNamed && isVolume(basis, text(Source) ?? '', text(mount.Target) ?? '', mount.ReadOnly === true);
+}
+
+/** A mount of a volume that the container has at that place, and no word more. */
+function isVolumeMount({ Type, Source, Target, ReadOnly, VolumeOptions, ...rest }: Document, basis: Document): boolean {
+  const isPlain =
+    Type === 'volume' && Object.keys(rest).length === 0 && isDeepStrictEqual(VolumeOptions, { NoCopy: true });
+  return isPlain && isVolume(basis, text(Source) ?? '', text(Target) ?? '', ReadOnly === true);
+}
+
+/** Whether the container has this very volume, by its name, at this very place, and may write to it unless it is `ro`. */
+function isVolume(basis: Document, name: string, destination: string, isReadOnly: boolean): boolean {
+  const path = destination.replace(/(?<=.)\/$/, '');
   return (documents(basis.Mounts) ?? []).some(
     (mount) =>
       mount.Type === 'volume' &&
       name !== '' &&
-      mount.Name === name &&
-      (mount.Destination === destination || `${mount.Destination}/` === destination),
+      volumeName(mount) === name &&
+      mount.Destination === path &&
+      (isReadOnly || mount.RW !== false),
   );
 }

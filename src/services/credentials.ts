@@ -18,6 +18,7 @@ const hubKey = 'https://index.docker.io/v1/';
 const maxFileBytes = 1024 * 1024;
 const maxAnswerLength = 64 * 1024;
 const helperMs = 10_000;
+const lastWordsMs = 200;
 const helperPattern = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$/;
 
 const nothing: Found = { credentials: undefined, note: '' };
@@ -139,27 +140,41 @@ function readAnswer(answer: string): Credentials | undefined {
 
 class HelperError extends Error {}
 
-/** What a helper prints for a registry; it has 10 s. */
+/** What a helper prints for a registry; it has 10 s. What it leaves running behind it is not waited for. */
 function runHelper(command: string, key: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, ['get'], {
-      stdio: ['pipe', 'pipe', 'ignore'],
-      timeout: helperMs,
-      killSignal: 'SIGKILL',
-    });
+    const child = spawn(command, ['get'], { stdio: ['pipe', 'pipe', 'ignore'] });
     let output = '';
+    let reason = 'did not answer in time';
+    const end = () => child.kill('SIGKILL');
+    const timer = setTimeout(end, helperMs);
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       output += chunk;
-      if (output.length > maxAnswerLength) child.kill('SIGKILL');
+      if (output.length <= maxAnswerLength) return;
+      reason = 'gave an answer that is larger than 64 KiB';
+      end();
     });
-    child.once('error', () => reject(new HelperError('could not be started')));
-    child.once('close', (code, signal) => {
-      const isAnswer = code === 0 || /credentials not found/i.test(output);
-      if (isAnswer && signal === null) resolve(output);
-      else reject(new HelperError(signal === null ? 'failed' : 'did not answer in time'));
+    child.once('error', () => settle('could not be started'));
+    child.once('exit', (code, signal) => {
+      const finish = () => settle(failureOf(code, signal, output, reason));
+      // What it wrote last may come a moment after its end.
+      child.once('close', finish);
+      setTimeout(finish, lastWordsMs).unref();
     });
     // A helper that ends without reading must not end this program.
     child.stdin.on('error', () => {});
     child.stdin.end(key);
+
+    function settle(failure: string) {
+      clearTimeout(timer);
+      child.stdout.destroy();
+      if (failure === '') resolve(output);
+      else reject(new HelperError(failure));
+    }
   });
+}
+
+function failureOf(code: number | null, signal: string | null, output: string, reason: string): string {
+  if (signal !== null) return reason;
+  return code === 0 || /credentials not found/i.test(output) ? '' : 'failed';
 }

@@ -63,13 +63,14 @@ const rules: readonly Rule[] = [
   },
   {
     path: registryPath,
-    words: /toomanyrequests|rate limit/i,
+    words: /too\s?many\s?requests|rate limit/i,
     code: 'registry_denied',
     detail: (_, subject) => `${registry(subject)} has had too many requests from here. Log in, or try again later.`,
   },
   {
     path: registryPath,
-    words: /^(Get|Head|Post) "|dial tcp|no such host|connection refused|i\/o timeout|deadline exceeded|x509|tls: /i,
+    words:
+      /(Get|Head|Post) "https?:|dial tcp|handshake timeout|no such host|connection refused|i\/o timeout|deadline exceeded|x509|tls: /i,
     code: 'registry_unreachable',
     detail: (message, subject) => `${registry(subject)} can't be reached: ${lastReason(message)}.`,
   },
@@ -202,4 +203,6 @@ function takenPort(message: string): string {
   );
 }
 
-const shorten = (subject: string) => subject.replace(/\b(sha256:)?([0-9a-f]{12})[0-9a-f]{52}\b/, '$2');
+/** Ids become short ones; the digest of a reference is a part of its name. */
+const shorten = (subject: string) =>
+  subject.replace(/(?<!@(?:sha256:)?)\b(sha256:)?([0-9a-f]{12})[0-9a-f]{52}\b/, '$2');

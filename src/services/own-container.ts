@@ -1,29 +1,36 @@
 import { readFile } from 'node:fs/promises';
 
+/**
+ * The container that this process runs in. Where the network of another one is joined, the engine mounts that one's
+ * files: an id that only they tell may be that one's, and is not certain.
+ */
+export type OwnContainer = { id: string; isCertain: boolean };
+
 const id = '[0-9a-f]{64}';
 
-/** Where Docker and Podman let a container see its own id: files they mount into it, and the names of control groups. */
-const traces = [
-  new RegExp(`/(?:containers|overlay-containers)/(${id})/(?:userdata/)?(?:resolv\\.conf|hostname|hosts)\\b`),
-  new RegExp(`/(?:docker|libpod)[-/](${id})(?:\\.scope)?(?:/|$)`, 'm'),
-];
+/** Names of control groups: Docker and Podman, with and without systemd. */
+const groups = new RegExp(`/(?:docker|libpod)[-/](${id})(?:\\.scope)?(?:/|$)`, 'm');
+
+/** Files that an engine mounts into its containers. */
+const files = new RegExp(
+  `/(?:containers|overlay-containers)/(${id})/(?:userdata/)?(?:resolv\\.conf|hostname|hosts)\\b`,
+);
 
 /**
- * The id of the container that this process runs in, read from `/proc/self/mountinfo` and `/proc/self/cgroup`; null
- * where it runs in none.
+ * Finds this process's container in the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`; null where it runs in
+ * none. In cgroup v2 the first mostly tells nothing.
  */
-export function ownContainerId(mountinfo: string, cgroup: string): string | null {
-  for (const trace of traces) {
-    const found = trace.exec(mountinfo)?.[1] ?? trace.exec(cgroup)?.[1];
-    if (found) return found;
-  }
-  return null;
+export function ownContainer(mountinfo: string, cgroup: string): OwnContainer | null {
+  const grouped = groups.exec(cgroup)?.[1];
+  if (grouped) return { id: grouped, isCertain: true };
+  const mounted = files.exec(mountinfo)?.[1];
+  return mounted ? { id: mounted, isCertain: false } : null;
 }
 
-/** The id of the container that this process runs in; null where it runs in none, or where nothing tells. */
-export async function readOwnContainerId(): Promise<string | null> {
+/** The container that this process runs in; null where it runs in none, or where nothing tells. */
+export async function readOwnContainer(): Promise<OwnContainer | null> {
   const [mountinfo, cgroup] = await Promise.all(['mountinfo', 'cgroup'].map(readProc));
-  return ownContainerId(mountinfo ?? '', cgroup ?? '');
+  return ownContainer(mountinfo ?? '', cgroup ?? '');
 }
 
 const readProc = (name: string) => readFile(`/proc/self/${name}`, 'utf8').catch(() => '');

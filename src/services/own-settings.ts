@@ -60,7 +60,9 @@ function ownCommand(config: Document, image: Document): Document {
   if (!isDeepStrictEqual(entrypoint, imageEntrypoint)) {
     return { Entrypoint: entrypoint.length > 0 ? entrypoint : [''], Cmd: command.length > 0 ? command : undefined };
   }
-  return { Entrypoint: undefined, Cmd: isDeepStrictEqual(command, imageCommand) ? undefined : command };
+  if (isDeepStrictEqual(command, imageCommand)) return { Entrypoint: undefined, Cmd: undefined };
+  // The image's own entrypoint, said again to be rid of the image's command.
+  return command.length > 0 ? { Entrypoint: undefined, Cmd: command } : { Entrypoint: entrypoint, Cmd: undefined };
 }
 
 function joinCommand(own: Document, image: Document): Document {

@@ -2,19 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { type ErrorCode, isProblem } from '../errors.ts';
 import type { DockerPort } from './docker.ts';
-import { isIdLike } from './image-refs.ts';
 import { bareId } from './images.ts';
+import type { OwnContainer } from './own-container.ts';
 import { type Document, documentOf, textsOf, variableName, withDefaults, wordsOf } from './own-settings.ts';
 import { number, text } from './readers.ts';
 import { configOf, hostOf, idOf, imageIdOf, nameOf, type Survey, type Surveyed, stateOf } from './rebuild-survey.ts';
 import type { Member, RebuildPlan } from './rebuild-types.ts';
-import { anonymousVolumes, type Retag, toRecreation } from './recreation.ts';
+import { anonymousVolumes, joinedId, type Retag, toRecreation } from './recreation.ts';
 import { type Reference, readReference } from './references.ts';
 
 /** What a rebuild may not do, as this program was set up. */
 export type RebuildRules = {
-  /** Full id of the container that this program runs in; null where it runs in none. */
-  ownId: string | null;
+  /** The container that this program runs in; null where it runs in none. */
+  own: OwnContainer | null;
   allowsPrivileged: boolean;
 };
 
@@ -49,9 +49,9 @@ export function refusalOf(survey: Survey, rules: RebuildRules, pulls: boolean): 
   return refuse('conflict', `${why}. It can be made anew on the image it has.`, true);
 }
 
-function ownRefusal(surveyed: Surveyed, { ownId, allowsPrivileged }: RebuildRules): Refusal | null {
+function ownRefusal(surveyed: Surveyed, { own, allowsPrivileged }: RebuildRules): Refusal | null {
   const name = nameOf(surveyed);
-  if (idOf(surveyed) === ownId) return refuse('conflict', `${name} is Fairlead itself: it would end in the middle.`);
+  if (own && isOwn(surveyed, own)) return refuse('conflict', `${name} is Fairlead itself: it would end in the middle.`);
   if (text(documentOf(configOf(surveyed).Labels)[swarmLabel])) {
     return refuse('conflict', `${name} is a task of a Swarm service: the swarm would replace it. Update the service.`);
   }
@@ -63,6 +63,11 @@ function ownRefusal(surveyed: Surveyed, { ownId, allowsPrivileged }: RebuildRule
   return null;
 }
 
+/** Where it is not certain, whoever shares that container's network may be this program as well. */
+function isOwn(surveyed: Surveyed, { id, isCertain }: OwnContainer): boolean {
+  return idOf(surveyed) === id || (!isCertain && joinedId(text(hostOf(surveyed).NetworkMode)) === id);
+}
+
 const refuse = (code: ErrorCode, reason: string, offersSameImage = false): Refusal => ({
   code,
   reason,
@@ -72,9 +77,14 @@ const refuse = (code: ErrorCode, reason: string, offersSameImage = false): Refus
 /** The reference that a container's image can be pulled by; undefined where it is an id or pinned to a digest. */
 export function tagOf(surveyed: Surveyed): Reference | undefined {
   const written = text(configOf(surveyed).Image) ?? '';
-  const isId = isIdLike(written) && bareId(imageIdOf(surveyed)).startsWith(bareId(written));
-  const reference = isId ? undefined : readReference(written);
+  const reference = isIdOf(surveyed, written) ? undefined : readReference(written);
   return reference?.digest === null ? reference : undefined;
+}
+
+/** Engines take the beginning of an id as well, of any length; a tag that reads the same comes first. */
+function isIdOf(surveyed: Surveyed, written: string): boolean {
+  const isTag = textsOf(surveyed.image.RepoTags).includes(`${written}:latest`);
+  return !isTag && /^(sha256:)?[0-9a-f]+$/.test(written) && bareId(imageIdOf(surveyed)).startsWith(bareId(written));
 }
 
 // ── how ──
@@ -252,6 +262,9 @@ function hasHealthcheck(survey: Survey, next: NextImage | undefined): boolean {
 }
 
 function picksPorts(host: Document): boolean {
-  const bindings = Object.values(documentOf(host.PortBindings)).flat().map(documentOf);
+  const bindings = Object.values(documentOf(host.PortBindings))
+    .flat()
+    .filter((binding) => binding !== null)
+    .map(documentOf);
   return host.PublishAllPorts === true || bindings.some((binding) => !binding.HostPort || binding.HostPort === '0');
 }

@@ -44,6 +44,8 @@ const imageLabel = 'com.docker.compose.image';
 
 /** Since this version of the API, a MAC address belongs to a network and no longer to the container. */
 const macPerNetwork = [1, 44] as const;
+/** Since this version, a container is created in many networks at once; a later connect passes over MAC addresses. */
+const manyNetworks = [1, 44] as const;
 /** The last versions of the API whose inspect tells a MAC address that was asked for apart from one that was picked. */
 const macTold = [1, 51] as const;
 
@@ -59,7 +61,8 @@ export function toRecreation({ container, image, next, engine }: RecreationInput
   const endpoints = ownEndpoints(container, engine);
   const primary = primaryNetwork(container);
   const first = endpoints.find(({ network }) => network === primary);
-  const endpointsConfig = first && Object.keys(first.endpoint).length > 0 && { [first.network]: first.endpoint };
+  const atOnce = first ? endpoints.filter((item) => item === first || isAtLeast(engine, manyNetworks)) : [];
+  const endpointsConfig = Object.fromEntries(atOnce.map(({ network, endpoint }) => [network, endpoint]));
   return {
     body: {
       ...own,
@@ -69,10 +72,10 @@ export function toRecreation({ container, image, next, engine }: RecreationInput
       Labels: withImage(documentOf(own.Labels), text(container.Image) ?? '', next.id),
       Image: next.text,
       HostConfig: { ...host, Links: ownLinks(host), Binds: namedBinds(container), Mounts: namedMounts(container) },
-      ...(endpointsConfig && { NetworkingConfig: { EndpointsConfig: endpointsConfig } }),
+      ...(atOnce.length > 0 && { NetworkingConfig: { EndpointsConfig: endpointsConfig } }),
     },
     platform: foreignPlatform(image, engine),
-    connects: endpoints.filter((endpoint) => endpoint !== first),
+    connects: endpoints.filter((endpoint) => !atOnce.includes(endpoint)),
     disconnects: primary !== null && !first ? [primary] : [],
     retag: next.retag ?? null,
   };
@@ -82,7 +85,10 @@ export function toRecreation({ container, image, next, engine }: RecreationInput
 export function joining(recreation: Recreation, old: { oldId: string; name: string }, newId: string): Recreation {
   const host = documentOf(recreation.body.HostConfig);
   const joined = namespaceModes
-    .filter((mode) => [old.oldId, old.name].includes(joinedId(text(host[mode])) ?? ''))
+    .filter((mode) => {
+      const id = joinedId(text(host[mode]));
+      return id !== undefined && [old.oldId, old.name].includes(id);
+    })
     .map((mode) => [mode, `container:${newId}`]);
   if (joined.length === 0) return recreation;
   const HostConfig = { ...host, ...Object.fromEntries(joined) };
@@ -102,8 +108,13 @@ export function anonymousVolumes(container: Document): AnonymousVolume[] {
   const named = namedDestinations(container);
   return mountsOf(container)
     .filter((mount) => mount.Type === 'volume')
-    .map((mount) => ({ name: text(mount.Name) ?? '', destination: pathOf(mount.Destination) }))
+    .map((mount) => ({ name: volumeName(mount), destination: pathOf(mount.Destination) }))
     .filter(({ name, destination }) => name !== '' && destination !== '' && !named.has(destination));
+}
+
+/** The name of a mounted volume; Docker 28 tells that of a bind such as `/data` only within its path. */
+export function volumeName(mount: Document): string {
+  return text(mount.Name) || (/\/volumes\/([^/]+)\/_data$/.exec(text(mount.Source) ?? '')?.[1] ?? '');
 }
 
 const documents = listOf((value) => (isRecord(value) ? value : undefined));
@@ -131,7 +142,7 @@ function namedBinds(container: Document): unknown {
   const volumes = anonymousVolumes(container);
   const name = (bind: string) => {
     const volume = bind.includes(':') ? undefined : volumes.find(({ destination }) => destination === pathOf(bind));
-    return volume ? `${volume.name}:${bind}:nocopy` : bind;
+    return volume ? `${volume.name}:${bind}:${isReadOnly(container, volume.destination) ? 'ro,' : ''}nocopy` : bind;
   };
   const { Binds: asked } = documentOf(container.HostConfig);
   return Array.isArray(asked) ? bindsOf(container).map(name) : asked;
@@ -148,7 +159,8 @@ function namedMounts(container: Document): unknown {
     const volume = isUnnamed(mount)
       ? volumes.find(({ destination }) => destination === pathOf(mount.Target))
       : undefined;
-    return volume ? { ...mount, Source: volume.name } : mount;
+    const VolumeOptions = { ...documentOf(mount.VolumeOptions), NoCopy: true };
+    return volume ? { ...mount, Source: volume.name, VolumeOptions } : mount;
   });
   const added = volumes
     .filter(({ destination }) => !taken.has(destination))

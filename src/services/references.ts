@@ -21,6 +21,8 @@ const allowed = 'a reference such as "nginx:1.27" or "registry.example:5000/team
 
 const hostPattern = /^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:\d{1,5})?$/;
 const stepPattern = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$/;
+/** Engines take such a name for an id. */
+const idPattern = /^[0-9a-f]{64}$/;
 const tagPattern = /^\w[\w.-]{0,127}$/;
 const digestPattern = /^sha256:[0-9a-f]{64}$/;
 
@@ -37,6 +39,7 @@ export function parseReference(text: string, field = 'reference'): Reference {
     more.length === 0 &&
     name.length <= maxNameLength &&
     isName(name) &&
+    !idPattern.test(name) &&
     (tag === null || tagPattern.test(tag)) &&
     (digest === null || digestPattern.test(digest));
   if (!isRight) throw new Problem('invalid', `${field}: must be ${allowed}.`);
@@ -67,7 +70,8 @@ function isName(name: string): boolean {
 
 function registryOf(name: string): string {
   const steps = name.split('/');
-  return hasHost(steps) ? (steps[0] ?? '') : defaultRegistry;
+  const host = hasHost(steps) ? (steps[0] ?? '') : defaultRegistry;
+  return host === 'index.docker.io' ? defaultRegistry : host;
 }
 
 /** A first step is a host only where it can be told from a path: by a dot, a port, capitals, or as `localhost`. */

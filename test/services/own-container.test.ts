@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { ownContainerId, readOwnContainerId } from '../../src/services/own-container.ts';
+import { ownContainer, readOwnContainer } from '../../src/services/own-container.ts';
 
 const own = '00eab47273c928b6eb1e081fbd1f23ac5ab93eae103e5d536ee3f6ab52153be3';
 const other = 'c555e5594ea94985e6d197c0f20bc45be6d8ea98fbf77e1cfdc1c1d558f9bfbe';
 const layer = 'a02d83798f92ca42d48d3dd6d0b115de936c9b2621561e8330937cfc22fbcf52';
+
+/** The id alone, of whatever certainty. */
+const idOf = (mountinfo: string, cgroup: string) => ownContainer(mountinfo, cgroup)?.id ?? null;
 
 const lines = (...all: string[]) => `${all.join('\n')}\n`;
 const controllers = ['cpu', 'memory', 'devices', 'pids'];
@@ -36,19 +39,19 @@ t.test('Docker with cgroup v1 tells it in both', async (t) => {
     shm,
     ...files(`/var/lib/docker/containers/${own}`),
   );
-  t.equal(ownContainerId(mountinfo, cgroups(`/docker/${own}`)), own);
-  t.equal(ownContainerId(mountinfo, ''), own);
-  t.equal(ownContainerId('', cgroups(`/docker/${own}`)), own);
-  t.equal(ownContainerId('', cgroups(`/system.slice/docker-${own}.scope`)), own, 'by systemd');
+  t.equal(idOf(mountinfo, cgroups(`/docker/${own}`)), own);
+  t.equal(idOf(mountinfo, ''), own);
+  t.equal(idOf('', cgroups(`/docker/${own}`)), own);
+  t.equal(idOf('', cgroups(`/system.slice/docker-${own}.scope`)), own, 'by systemd');
 });
 
 t.test('Docker with cgroup v2 tells it by the files that it mounts', async (t) => {
   const mountinfo = (folder: string) => lines(overlay, proc, cgroup2Mount, shm, ...files(folder));
-  t.equal(ownContainerId(mountinfo(`/var/lib/docker/containers/${own}`), cgroup2('/')), own);
-  t.equal(ownContainerId(mountinfo(`/containers/${own}`), cgroup2('/')), own, 'on a disk of its own');
-  t.equal(ownContainerId(mountinfo(`/srv/data root/containers/${own}`), cgroup2('/')), own, 'in another folder');
-  t.equal(ownContainerId(mountinfo('/elsewhere'), cgroup2(`/system.slice/docker-${own}.scope`)), own);
-  t.equal(ownContainerId(lines(overlay, cgroup2Mount), cgroup2('/')), null, 'where nothing tells there is none');
+  t.equal(idOf(mountinfo(`/var/lib/docker/containers/${own}`), cgroup2('/')), own);
+  t.equal(idOf(mountinfo(`/containers/${own}`), cgroup2('/')), own, 'on a disk of its own');
+  t.equal(idOf(mountinfo(`/srv/data root/containers/${own}`), cgroup2('/')), own, 'in another folder');
+  t.equal(idOf(mountinfo('/elsewhere'), cgroup2(`/system.slice/docker-${own}.scope`)), own);
+  t.equal(idOf(lines(overlay, cgroup2Mount), cgroup2('/')), null, 'where nothing tells there is none');
 });
 
 t.test('Podman tells it, as root or not', async (t) => {
@@ -58,7 +61,7 @@ t.test('Podman tells it, as root or not', async (t) => {
     '/run/containers/storage/overlay-containers',
     '/containers/overlay-containers',
   ];
-  for (const folder of folders) t.equal(ownContainerId(mountinfo(folder), cgroup2('/')), own, folder);
+  for (const folder of folders) t.equal(idOf(mountinfo(folder), cgroup2('/')), own, folder);
   const paths = [
     `/machine.slice/libpod-${own}.scope`,
     `/machine.slice/libpod-${own}.scope/container`,
@@ -66,8 +69,8 @@ t.test('Podman tells it, as root or not', async (t) => {
     `/libpod_parent/libpod-${own}`,
   ];
   for (const path of paths) {
-    t.equal(ownContainerId('', cgroup2(path)), own, path);
-    t.equal(ownContainerId('', cgroups(path)), own, `${path}, v1`);
+    t.equal(idOf('', cgroup2(path)), own, path);
+    t.equal(idOf('', cgroups(path)), own, `${path}, v1`);
   }
 });
 
@@ -90,8 +93,8 @@ t.test('a machine is no container, though containers run on it', async (t) => {
     lines('4:memory:/user.slice', '0::/'),
     '',
   ];
-  for (const cgroup of sessions) t.equal(ownContainerId(mountinfo, cgroup), null, cgroup);
-  t.equal(ownContainerId('', ''), null);
+  for (const cgroup of sessions) t.equal(idOf(mountinfo, cgroup), null, cgroup);
+  t.equal(idOf('', ''), null);
 });
 
 t.test('another kind of container has no id that this engine knows', async (t) => {
@@ -100,16 +103,16 @@ t.test('another kind of container has no id that this engine knows', async (t) =
     '178 159 254:0 /var/lib/kubelet/pods/f4f5ba35-0c0a-4d2f-b7f0-5bd0b4a9e2f2/etc-hosts /etc/hosts rw - ext4 /dev/vda1 rw',
     `177 159 254:0 /var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/${other}/hostname /etc/hostname rw - ext4 /dev/vda1 rw`,
   );
-  t.equal(ownContainerId(pod, cgroup2(`/kubepods/besteffort/podf4f5ba35/${other}`)), null);
-  t.equal(ownContainerId('', cgroup2('/lxc/web')), null);
+  t.equal(idOf(pod, cgroup2(`/kubepods/besteffort/podf4f5ba35/${other}`)), null);
+  t.equal(idOf('', cgroup2('/lxc/web')), null);
 });
 
 t.test('what only looks like an id is none', async (t) => {
   for (const id of [own.slice(1), `${own}0`, own.toUpperCase(), `${own.slice(1)}g`]) {
-    t.equal(ownContainerId(lines(...files(`/var/lib/docker/containers/${id}`)), cgroup2('/')), null, id);
-    t.equal(ownContainerId('', cgroup2(`/docker/${id}`)), null, id);
+    t.equal(idOf(lines(...files(`/var/lib/docker/containers/${id}`)), cgroup2('/')), null, id);
+    t.equal(idOf('', cgroup2(`/docker/${id}`)), null, id);
   }
-  t.equal(ownContainerId(`${'/containers/'.repeat(100_000)}`, `${'/docker/'.repeat(100_000)}`), null);
+  t.equal(idOf(`${'/containers/'.repeat(100_000)}`, `${'/docker/'.repeat(100_000)}`), null);
 });
 
 t.test('in the network of another container the files are those of the other one', async (t) => {
@@ -119,7 +122,8 @@ t.test('in the network of another container the files are those of the other one
     shm,
     ...files(`/var/lib/docker/containers/${other}`),
   );
-  t.equal(ownContainerId(mountinfo, cgroups(`/docker/${own}`)), own, 'the control group is its own');
+  t.strictSame(ownContainer(mountinfo, cgroups(`/docker/${own}`)), { id: own, isCertain: true }, 'its own group');
+  t.strictSame(ownContainer(mountinfo, cgroup2('/')), { id: other, isCertain: false }, 'where it tells nothing');
 });
 
 t.test('this very process is asked for its own, and nothing is thrown where nothing can be read', async (t) => {
@@ -130,5 +134,5 @@ t.test('this very process is asked for its own, and nothing is thrown where noth
       return '';
     }
   };
-  t.equal(await readOwnContainerId(), ownContainerId(read('mountinfo'), read('cgroup')));
+  t.equal(await readOwnContainer(), idOf(read('mountinfo'), read('cgroup')));
 });

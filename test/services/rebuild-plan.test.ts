@@ -12,7 +12,7 @@ import {
 import type { Survey, Surveyed } from '../../src/services/rebuild-survey.ts';
 import { engineNames, kinds, recordedInput } from '../fixtures/recordings.ts';
 
-const rules: RebuildRules = { ownId: 'f'.repeat(64), allowsPrivileged: false };
+const rules: RebuildRules = { own: { id: 'f'.repeat(64), isCertain: true }, allowsPrivileged: false };
 const imageId = `sha256:${'4663237a8d11'.padEnd(64, '0')}`;
 const nextId = `sha256:${'e'.repeat(64)}`;
 
@@ -49,7 +49,7 @@ const refusedAs = (given: Survey, given2: Partial<RebuildRules> = {}, pulls = fa
 t.test('a container like any other is rebuilt', async (t) => {
   for (const pulls of [true, false]) {
     t.equal(refusedAs(survey(), {}, pulls), null);
-    t.equal(refusedAs(survey(), { ownId: null }, pulls), null);
+    t.equal(refusedAs(survey(), { own: null }, pulls), null);
     for (const Status of ['running', 'created', 'exited', 'paused', 'restarting']) {
       t.equal(refusedAs(survey({ state: { Status } }), {}, pulls), null, Status);
     }
@@ -59,7 +59,7 @@ t.test('a container like any other is rebuilt', async (t) => {
 t.test('what can not be replaced is refused in words', async (t) => {
   const task = { Labels: { 'com.docker.swarm.task.id': 'abc' } };
   const cases = [
-    [{ id: rules.ownId ?? '' }, 'conflict', /^web is Fairlead itself/],
+    [{ id: rules.own?.id ?? '' }, 'conflict', /^web is Fairlead itself/],
     [{ config: task }, 'conflict', /^web is a task of a Swarm service/],
     [{ host: { Privileged: true } }, 'disabled', /^web is privileged: .* ENABLE names "privileged"/],
     [{ state: { Status: 'removing' } }, 'conflict', /^web is being removed/],
@@ -70,6 +70,13 @@ t.test('what can not be replaced is refused in words', async (t) => {
       t.match(refusedAs(survey(parts), {}, pulls), { code, reason, offersSameImage: false }, `${reason}`);
     }
   }
+});
+
+t.test('where it is not certain which container this is, those that share its network count too', async (t) => {
+  const vpn = 'e'.repeat(64);
+  const sharing = survey({ host: { NetworkMode: `container:${vpn}` } });
+  t.match(refusedAs(sharing, { own: { id: vpn, isCertain: false } }), { reason: /is Fairlead itself/ });
+  t.equal(refusedAs(sharing, { own: { id: vpn, isCertain: true } }), null, 'by its control group it is another one');
 });
 
 t.test('a privileged container is rebuilt where that is allowed', async (t) => {
@@ -105,7 +112,7 @@ t.test('a container that nothing can be pulled for is offered its own image', as
 t.test('what shares its namespaces has to be able to follow', async (t) => {
   const withDependant = (parts: Parts) => survey({}, { dependants: [surveyed({ name: 'fine' }), surveyed(parts)] });
   const cases = [
-    [{ id: rules.ownId ?? '' }, 'conflict', /itself/],
+    [{ id: rules.own?.id ?? '' }, 'conflict', /itself/],
     [{ host: { Privileged: true } }, 'disabled', /privileged/],
     [{ state: { Status: 'dead' } }, 'conflict', /is dead/],
     [{ state: { Status: 'removing' } }, 'conflict', /is being removed/],
