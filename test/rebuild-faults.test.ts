@@ -10,6 +10,7 @@ type Operation = { id: number; state: string; error: string | null; message: str
 /** A container of some shape, with all that must survive. */
 type Scenario = {
   name: string;
+  version?: '20.10';
   prepare(engine: SimulatedEngine): void;
   /** Names of all containers there are. */
   names: readonly string[];
@@ -47,7 +48,8 @@ function prepareWeb(engine: SimulatedEngine, changes: object = {}) {
 }
 
 const scenarios: Scenario[] = [
-  { name: 'a running container', prepare: (engine) => prepareWeb(engine), names: ['web'] },
+  // 20.10 creates a container in one network and connects it to the others then.
+  { name: 'a running container', version: '20.10', prepare: (engine) => prepareWeb(engine), names: ['web'] },
   {
     name: 'one that removes itself',
     prepare: (engine) => prepareWeb(engine, { autoRemove: true, restart: 'no' }),
@@ -80,7 +82,7 @@ const kinds: Record<string, (engine: SimulatedEngine, match: FaultMatch) => Faul
 
 for (const scenario of scenarios) {
   t.test(`Rebuilding ${scenario.name}`, async (t) => {
-    const engine = await createSimulatedEngine({ pullStepMs: 0 });
+    const engine = await createSimulatedEngine({ version: scenario.version ?? '28' });
     t.teardown(engine.close);
     const app = await startApp(t, { engine, prepare: scenario.prepare, bounds });
     const world: World = { engine, app, scenario, before: photograph(engine) };
@@ -150,7 +152,8 @@ function photograph(engine: SimulatedEngine) {
       .sort(),
     endpoints: engine
       .container('web')
-      .endpoints.map(({ network, settings }) => ({ network, settings: asked(settings) })),
+      .endpoints.map(({ network, settings }) => ({ network, settings: asked(settings) }))
+      .sort((a, b) => (a.network < b.network ? -1 : 1)),
     ports: engine.container('web').ports.map(({ hostPort, containerPort }) => `${hostPort}->${containerPort}`),
   };
 }

@@ -62,6 +62,8 @@ function ending({ State: state, RestartCount: restarts }: EngineContainerDetail)
   const isKilled = state?.OOMKilled ? ', out of memory' : '';
   const again = restarts ? ` and was restarted ${restarts === 1 ? 'once' : `${restarts} times`}` : '';
   const hasEnded = state?.FinishedAt && state.FinishedAt !== never;
+  // While it runs again, the exit code is no longer that of its end.
+  if (state?.Status === 'running') return `It ended right after its start${again}.`;
   if (!hasEnded && !restarts) return `It does not run but is ${state?.Status ?? 'in no known state'}${reason}.`;
   return `It ended with exit code ${state?.ExitCode ?? 'unknown'}${isKilled}${again}${reason}.`;
 }

@@ -151,7 +151,7 @@ const shapes: Shape[] = [
     options: ['--network=first', '--ip=10.91.0.10', '--restart=always', '-v', '/own'],
     write: 'echo precious > /own/file',
     read: 'cat /own/file',
-    fails: /It ended with exit code 3/,
+    fails: /It ended (with exit code 3|right after its start and was restarted)/,
   },
   {
     name: 'no-such-command',
@@ -301,7 +301,7 @@ for (const version of engineVersionsToTest()) {
         );
         t.equal(await print(engine, old.name, shape), printed, 'its data and surroundings are there');
         if (/ends-at-once|and-failing/.test(shape.name))
-          t.strictSame(operation.lastLines, ['no configuration'], 'its words');
+          t.strictSame([...new Set(operation.lastLines)], ['no configuration'], 'its words');
         if (shape.name === 'two-networks') t.match(addressesOf(after), addressesOf(before), 'the same addresses');
         await remove(t, engine, old.name);
       });
