@@ -33,7 +33,10 @@ export type Answer = { status: number; headers: Record<string, string | undefine
 type Headers = Record<string, string>;
 
 /** Builds and serves the application on a simulated engine and a folder of its own; all is closed with the test. */
-export async function startApp(t: Test, { engine: wanted = {}, prepare, env = {}, bounds, dataDir: kept, waits = true }: AppOptions = {}) {
+export async function startApp(
+  t: Test,
+  { engine: wanted = {}, prepare, env = {}, bounds, dataDir: kept, waits = true }: AppOptions = {},
+) {
   const isRunning = 'socketPath' in wanted && 'openStreams' in wanted;
   const engine = isRunning ? wanted : await createSimulatedEngine(wanted as SimulatedEngineOptions);
   await prepare?.(engine);
