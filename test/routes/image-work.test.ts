@@ -362,7 +362,7 @@ t.test('what is no reference is refused, and nothing is asked of the engine', as
 
 t.test('an id is no reference, with its algorithm neither', async (t) => {
   const app = await startApp(t);
-  const { id } = app.engine.addImage({ tags: ['lab/web:1'] });
+  const { id } = app.engine.addImage({ id: `sha256:${'ab'.repeat(32)}`, tags: ['lab/web:1'] });
   for (const reference of [id, hex(id), `${id}:latest`]) t.equal((await pull(app, reference)).status, 400, reference);
   t.equal(app.engine.requestsTo('POST', /images\/create/).length, 0);
 });
