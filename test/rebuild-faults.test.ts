@@ -28,8 +28,10 @@ const kinds: Record<string, (engine: SimulatedEngine, match: FaultMatch) => Faul
   'an effect without an answer': (engine, match) => engine.faults.mute(match),
 };
 
+// They mostly wait for answers that don't come.
+t.jobs = scenarios.length;
 for (const scenario of scenarios) {
-  t.test(`Rebuilding ${scenario.name}`, async (t) => {
+  t.test(`Rebuilding ${scenario.name}`, { buffered: true }, async (t) => {
     const engine = await createSimulatedEngine({ version: scenario.version ?? '28' });
     t.teardown(engine.close);
     const app = await startApp(t, { engine, prepare: scenario.prepare, bounds });

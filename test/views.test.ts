@@ -338,7 +338,7 @@ function templates(text: string, can: Can = all): Record<string, object> {
 function workTemplates(text: string, view: ViewContext) {
   const model = operationModel(operation(text, 'failed'), view);
   const running = operationModel(operation(text, 'running'), view);
-  const list = operationListModel([operation(text, 'failed')], { state: 'failed' }, true, view);
+  const list = operationListModel([operation(text, 'failed')], { state: 'failed', limit: 1 }, true, view);
   const now = operationsNowModel([operation(text, 'failed'), operation(text, 'running')], view);
   const step = model.operation.steps[0];
   const rebuild = rebuildModel(preview(text), { state: 'newer', checkedAt: view.now, error: text }, view);

@@ -17,7 +17,8 @@ export function imagesModel(deps: Deps, query: ImageQuery, context: ViewContext)
   const { inventory } = deps;
   const selection = selectImages(inventory.images(), inventory.containers(), query);
   const works = new Map(selection.images.map((image) => [image.id, imageWorkOf(deps, image, context.base)]));
-  const unused = inventory.images().filter((image) => image.dangling);
+  const used = new Set(inventory.containers().map(({ imageId }) => imageId));
+  const unused = inventory.images().filter((image) => image.dangling && !used.has(image.id));
   const danglingSize = unused.reduce((sum, { size }) => sum + size, 0);
   const engineKnown = inventory.engine().version !== '';
   return imageListModel({ ...selection, query, engineKnown, works, danglingSize }, context);

@@ -4,10 +4,10 @@ import { isActive, type Operation } from '../services/operation-types.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import {
   type OperationListQuery,
-  operationFilters,
   operationListModel,
   operationModel,
   operationsNowModel,
+  statesOf,
 } from '../views/models/operations.ts';
 import { morph } from './frames.ts';
 import { createThrottle, guard } from './ticker.ts';
@@ -15,9 +15,6 @@ import { createThrottle, guard } from './ticker.ts';
 const frameMs = 150;
 const listMs = 500;
 const clockMs = 1_000;
-
-/** How many operations a list shows at once. */
-export const listLength = 100;
 
 /** Opens the feed of what every page shows of operations, in its header and among its messages. */
 export function openOperationsNow(deps: Deps, context: () => ViewContext, without?: number): OpenFeed {
@@ -98,10 +95,10 @@ export function openOperation(deps: Deps, id: number, context: () => ViewContext
 
 /** The model of the list of operations as it is now. */
 export async function operationsModel(deps: Deps, query: OperationListQuery, context: ViewContext) {
-  const states = operationFilters[query.state] ?? [];
+  const { before, limit } = query;
   // One more than is shown tells whether there are older ones.
-  const found = await deps.operations.list({ before: query.before, states, limit: listLength + 1 });
-  return operationListModel(found.slice(0, listLength), query, found.length > listLength, context);
+  const found = await deps.operations.list({ before, states: statesOf(query.state), limit: limit + 1 });
+  return operationListModel(found.slice(0, limit), query, found.length > limit, context);
 }
 
 /** Opens the feed of the list of operations with its own filter. */

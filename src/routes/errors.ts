@@ -14,6 +14,9 @@ const frameworkProblems: Record<string, readonly [ErrorCode, string]> = {
   FST_ERR_MAX_PARAM_LENGTH: ['invalid', 'id: at most 255 characters.'],
 };
 
+/** When somebody who was refused for the sheer number may try again. */
+const retrySeconds = 10;
+
 /** Whatever was thrown, as something that can be told; what nobody foresaw tells no more than that. */
 export function toProblem(error: unknown): Problem {
   if (isProblem(error)) return error;
@@ -61,6 +64,7 @@ export function registerErrors(app: App, deps: Deps): void {
     const problem = toProblem(error);
     if (problem.status >= 500) request.log.warn({ err: error, code: problem.code }, problem.message);
     reply.code(problem.status);
+    if (problem.code === 'rate_limited' && !reply.hasHeader('retry-after')) reply.header('retry-after', retrySeconds);
     if (isBelow(request, 'api')) return sendJson(problem, request, reply);
     if (isBelow(request, 'fragments') || isHtmx(request)) return sendMessages(problem, request, reply, deps);
     return sendErrorPage(problem, request, reply, deps);

@@ -76,10 +76,10 @@ export function registerLive(app: App, deps: Deps): void {
     },
 
     operations: ({ request, context }) => {
-      const { state, before } = parse(schemas.OperationQuery, request);
+      const { state, before, limit } = parse(schemas.OperationQuery, request);
       return {
-        key: JSON.stringify(['operations', state, before]),
-        open: openOperationList(deps, { state, before }, context),
+        key: JSON.stringify(['operations', state, before, limit]),
+        open: openOperationList(deps, { state, before, limit }, context),
       };
     },
 

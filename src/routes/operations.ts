@@ -4,15 +4,13 @@ import type { App, Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { morph } from '../feeds/frames.ts';
 import { operationsModel } from '../feeds/operations.ts';
-import { type Operation, type OperationState, operationStates } from '../services/operation-types.ts';
-import { capabilityOfKind, operationFilters, operationModel } from '../views/models/operations.ts';
+import type { Operation } from '../services/operation-types.ts';
+import { capabilityOfKind, operationModel, statesOf } from '../views/models/operations.ts';
 import { checkCapability } from './access.ts';
 import { operationsNowFrame } from './operation-answers.ts';
 import { toOperationJson } from './operation-json.ts';
 import { answerFrame, isHtmx, sendFragment, sendPage, viewContext, wayBack } from './pages.ts';
 import * as schemas from './schemas.ts';
-
-type Query = Static<typeof schemas.OperationQuery>;
 
 /** Long work: what runs and what ran, one of it, its end before its time, and that its failure was read. */
 export function registerOperations(app: App, deps: Deps): void {
@@ -44,7 +42,7 @@ export function registerOperations(app: App, deps: Deps): void {
       },
     },
     async ({ query }) => {
-      const found = await operations.list({ before: query.before, states: statesOf(query), limit: query.limit });
+      const found = await operations.list({ before: query.before, states: statesOf(query.state), limit: query.limit });
       return found.map(toOperationJson);
     },
   );
@@ -101,7 +99,7 @@ export function registerOperations(app: App, deps: Deps): void {
   );
 
   app.post('/operations/:n/dismiss', { schema: { params } }, async (request, reply) => {
-    await operations.dismiss(request.params.n);
+    await operations.dismiss(Number(request.params.n));
     if (isHtmx(request)) return sendFragment(reply, renderNow(request));
     return reply.redirect(wayBack(request, deps, '/operations'), 303);
   });
@@ -117,14 +115,14 @@ export function registerOperations(app: App, deps: Deps): void {
       },
     },
     async (request) => {
-      await operations.dismiss(request.params.n);
+      await operations.dismiss(Number(request.params.n));
       return toOperationJson(await find(request));
     },
   );
 
   async function find(request: FastifyRequest): Promise<Operation> {
     const { n } = request.params as Static<typeof schemas.OperationParams>;
-    const operation = await operations.find(n);
+    const operation = await operations.find(Number(n));
     if (!operation) throw new Problem('not_found', `Operation ${n} not found`);
     return operation;
   }
@@ -142,19 +140,18 @@ export function registerOperations(app: App, deps: Deps): void {
 
   /** The card of the page that the request came from, where that is the operation's own. */
   function renderOwn(request: FastifyRequest, operation: Operation): string {
-    const isOwn = request.headers['hx-current-url']?.toString().includes(`/operations/${operation.id}`);
-    return isOwn ? morph(`operation-${operation.id}`, renderCard(request, operation)) : answerFrame(deps, cancelled);
+    if (pageOf(request) !== operation.id) return answerFrame(deps, cancelled);
+    return morph(`operation-${operation.id}`, renderCard(request, operation));
   }
 
-  function renderNow(request: FastifyRequest): string {
-    const own = /\/operations\/(\d+)$/.exec(request.headers['hx-current-url']?.toString() ?? '')?.[1];
-    const without = own === undefined ? undefined : Number(own);
-    return operationsNowFrame(request, deps, without);
-  }
+  const renderNow = (request: FastifyRequest) => operationsNowFrame(request, deps, pageOf(request));
+}
+
+/** The operation whose own page a request of htmx came from. */
+function pageOf(request: FastifyRequest): number | undefined {
+  const url = request.headers['hx-current-url']?.toString() ?? '';
+  const id = /\/operations\/(\d+)(?:[?#]|$)/.exec(url)?.[1];
+  return id === undefined ? undefined : Number(id);
 }
 
 const cancelled = 'It is being cancelled.';
-
-function statesOf({ state }: Query): readonly OperationState[] {
-  return operationFilters[state] ?? operationStates.filter((known) => known === state);
-}

@@ -291,12 +291,13 @@ export const RebuildProjectBody = Type.Union([
   Type.Null(),
 ]);
 
-export const OperationParams = Type.Object({ n: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }) });
+// As text: the validator would take other ways to write a number as well, and one thing has one address.
+export const OperationParams = Type.Object({ n: Type.String({ pattern: '^[1-9][0-9]{0,14}$' }) });
 
-/** The states that a list of operations can be narrowed to: one of them, or those that run, or that failed. */
+/** What a list of operations can be narrowed to: one state, or those that run or wait, or those that did not succeed. */
 export const OperationQuery = Type.Object(
   {
-    state: choice([...new Set(['active', 'failed', ...operationStates])]),
+    state: choice(['active', 'unsuccessful', ...operationStates]),
     before: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
     limit: Type.Integer({ minimum: 1, maximum: 200, default: 100 }),
   },

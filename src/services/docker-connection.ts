@@ -80,8 +80,8 @@ export function createDockerConnection(address: EngineAddress) {
       const body = await readBody(answer, signal);
       return toJson<T>(call, answer.statusCode ?? 0, body);
     } catch (error) {
-      if (deadline.aborted && !call.signal?.aborted) throw timeoutProblem(address, call);
-      throw toProblem(address, error);
+      call.signal?.throwIfAborted();
+      throw deadline.aborted ? timeoutProblem(address, call) : toProblem(address, error);
     }
   }
 
@@ -95,6 +95,7 @@ export function createDockerConnection(address: EngineAddress) {
       if ((answer.statusCode ?? 0) >= 300) toJson(call, answer.statusCode ?? 0, await readBody(answer, signal));
       return answer;
     } catch (error) {
+      call.signal.throwIfAborted();
       throw toProblem(address, opening.signal.aborted ? opening.signal.reason : error);
     } finally {
       clearTimeout(timer);

@@ -45,6 +45,12 @@ const rules: readonly Rule[] = [
   },
   {
     path: registryPath,
+    words: /^page not found/i,
+    code: 'engine_error',
+    detail: () => "This engine can't ask registries.",
+  },
+  {
+    path: registryPath,
     words: /manifest unknown|name unknown|not found/i,
     code: 'not_found',
     detail: (_, subject) => `${registry(subject)} has no ${nameIn(subject)}: there is no such tag, or no such image.`,

@@ -20,7 +20,7 @@ export function pruneImages(
       const removed = (items ?? []).flatMap(({ Deleted: id }) => id ?? []);
       const untagged = (items ?? []).flatMap(({ Untagged: tag }) => tag ?? []);
       const results = untagged.map((tag) => ({ id: '', name: tag, ok: true, detail: 'removed' }));
-      run.note(`${removed.length} layers and images, ${bytes ?? 0} bytes`);
+      run.note(`${removed.length} layers and images`);
       return { message: toMessage(removed.length, bytes ?? 0), details: { results } };
     },
   );

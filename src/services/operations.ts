@@ -65,7 +65,7 @@ export class Cancelled extends Error {
 export type OperationBounds = { running: number; waiting: number; saveMs: number; shownMs: number; closeMs: number };
 
 const defaultBounds: OperationBounds = { running: 4, waiting: 100, saveMs: 1_000, shownMs: 15_000, closeMs: 1_500 };
-const maxUnseen = 20;
+const maxRecent = 20;
 
 type Log = { info(details: object, message: string): void; warn(details: object, message: string): void };
 
@@ -109,7 +109,7 @@ export async function createOperations(
 
   await interruptLost();
   /** What a page shows besides those that run: failures that nobody read, and what has just succeeded. */
-  const recent = new Map<number, Operation>((await store.unseen(maxUnseen)).reverse().map((item) => [item.id, item]));
+  const recent = new Map<number, Operation>((await store.unseen(maxRecent)).reverse().map((item) => [item.id, item]));
 
   async function interruptLost() {
     const lost = await store.list({ states: ['queued', 'running'], limit: 10_000 });
@@ -314,8 +314,11 @@ export async function createOperations(
     recent.set(operation.id, operation);
     const isShort = operation.isSeen;
     if (isShort) setTimeout(() => hide(operation.id), bounds.shownMs).unref();
-    const failures = [...recent.values()].filter((item) => !item.isSeen);
-    for (const { id } of failures.slice(0, Math.max(0, failures.length - maxUnseen))) recent.delete(id);
+    // Many may end within the time that a success is shown.
+    for (const isSeen of [true, false]) {
+      const kept = [...recent.values()].filter((item) => item.isSeen === isSeen);
+      for (const { id } of kept.slice(0, Math.max(0, kept.length - maxRecent))) recent.delete(id);
+    }
   }
 
   function hide(id: number) {
@@ -323,6 +326,9 @@ export async function createOperations(
     if (!recent.delete(id) || !operation || isClosed) return;
     tell(operation);
   }
+
+  /** As it is now, which may not be kept yet. */
+  const known = (id: number) => active.get(id)?.operation ?? recent.get(id);
 
   async function closeOnce() {
     closing.abort(new Unfinished());
@@ -383,12 +389,12 @@ export async function createOperations(
     },
 
     /** An operation, running or past. */
-    find: async (id: number): Promise<Operation | undefined> => active.get(id)?.operation ?? store.find(id),
+    find: async (id: number): Promise<Operation | undefined> => known(id) ?? store.find(id),
 
     /** Operations, running and past, the newest first. */
     async list(query: OperationQuery): Promise<Operation[]> {
       const stored = await store.list(query);
-      return stored.map((operation) => active.get(operation.id)?.operation ?? operation);
+      return stored.map((operation) => known(operation.id) ?? operation);
     },
 
     /** Those that run or wait. */

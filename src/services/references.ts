@@ -11,6 +11,8 @@ export type Reference = {
   tag: string | null;
   /** `sha256:…`; what is pulled by it never changes. */
   digest: string | null;
+  /** The same for every way to write the same: with its registry, and the folder of docker.io's own images. */
+  canonical: string;
 };
 
 /** The registry of references that name none. */
@@ -40,16 +42,19 @@ export function parseReference(text: string, field = 'reference'): Reference {
     name.length <= maxNameLength &&
     isName(name) &&
     !idPattern.test(name) &&
+    name !== 'sha256' &&
     (tag === null || tagPattern.test(tag)) &&
     (digest === null || digestPattern.test(digest));
   if (!isRight) throw new Problem('invalid', `${field}: must be ${allowed}.`);
   const shown = tag === null && digest === null ? 'latest' : tag;
+  const version = `${shown === null ? '' : `:${shown}`}${digest === null ? '' : `@${digest}`}`;
   return {
-    text: `${name}${shown === null ? '' : `:${shown}`}${digest === null ? '' : `@${digest}`}`,
+    text: `${name}${version}`,
     name,
     registry: registryOf(name),
     tag: shown,
     digest,
+    canonical: `${canonicalName(name)}${version}`,
   };
 }
 
@@ -72,6 +77,14 @@ function registryOf(name: string): string {
   const steps = name.split('/');
   const host = hasHost(steps) ? (steps[0] ?? '') : defaultRegistry;
   return host === 'index.docker.io' ? defaultRegistry : host;
+}
+
+function canonicalName(name: string): string {
+  const steps = name.split('/');
+  const path = hasHost(steps) ? steps.slice(1) : steps;
+  const registry = registryOf(name);
+  const isOfficial = registry === defaultRegistry && path.length === 1;
+  return [registry, ...(isOfficial ? ['library'] : []), ...path].join('/');
 }
 
 /** A first step is a host only where it can be told from a path: by a dot, a port, capitals, or as `localhost`. */

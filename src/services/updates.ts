@@ -37,6 +37,7 @@ type Parts = {
 
 const maxParallel = 3;
 const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
 /** The first check of a new installation waits until the start is over. */
 const firstMs = 10 * 60_000;
 const claim = 'images:check';
@@ -54,6 +55,7 @@ export async function createUpdates(parts: Parts) {
   const written = new Map<string, string>();
   const asked = new Set<string>();
   const listeners = new Set<() => void>();
+  const intervalMs = parts.intervalHours * hourMs;
   let isClosed = false;
   let cancelTimer = () => {};
 
@@ -88,6 +90,15 @@ export async function createUpdates(parts: Parts) {
   }
 
   async function check(run: Run) {
+    try {
+      return await checkAll(run);
+    } finally {
+      restUntil = clock.now() + intervalMs;
+      scheduleNext();
+    }
+  }
+
+  async function checkAll(run: Run) {
     const wanted = references();
     await forget(wanted);
     const results: Result[] = [];
@@ -107,11 +118,11 @@ export async function createUpdates(parts: Parts) {
     try {
       const { credentials: found } = await credentials.find(reference.registry);
       const digest = await docker.registryDigest(reference, toAuthHeader(reference.registry, found), run.signal);
-      await remember(reference.text, { digest: digest || null, error: '', checkedAt });
+      await remember(reference.canonical, { digest: digest || null, error: '', checkedAt });
     } catch (error) {
       run.signal.throwIfAborted();
       if (!isProblem(error)) throw error;
-      await remember(reference.text, { digest: null, error: error.message, checkedAt });
+      await remember(reference.canonical, { digest: null, error: error.message, checkedAt });
     }
     const { state, error } = ofTag(reference.text);
     return { id: '', name: reference.text, ok: state !== 'failed', detail: error || words[state] };
@@ -119,7 +130,7 @@ export async function createUpdates(parts: Parts) {
 
   /** Forgets what no image is called any more. */
   async function forget(wanted: readonly Reference[]) {
-    const names = new Set(wanted.map(({ text }) => text));
+    const names = new Set(wanted.map(({ canonical }) => canonical));
     for (const reference of [...known.keys()].filter((name) => !names.has(name))) {
       known.delete(reference);
       await db.deleteFrom('registry_digests').where('reference', '=', reference).execute();
@@ -134,7 +145,7 @@ export async function createUpdates(parts: Parts) {
   function ofTag(tag: string): Update {
     const image = inventory.findImage(tag);
     if (!image || !isPulled(image, tag)) return local;
-    const found = known.get(readReference(tag)?.text ?? tag);
+    const found = known.get(keyOf(tag));
     if (!found) return { state: 'unchecked', checkedAt: null, error: '' };
     const { digest, error, checkedAt } = found;
     if (digest === null) return { state: 'failed', checkedAt, error };
@@ -189,19 +200,30 @@ export async function createUpdates(parts: Parts) {
 
   // ── by itself ──
 
+  /** Until when nobody is asked again by itself, ms: a check that somebody cancelled was one too. */
+  let restUntil = 0;
+
+  /** The next check is due an interval after the oldest answer; what pulls have seen since is newer. */
   function scheduleNext() {
-    if (parts.intervalHours <= 0 || isClosed) return;
-    const last = Math.max(0, ...[...known.values()].map(({ checkedAt }) => checkedAt));
-    const wait = last === 0 ? firstMs : Math.max(firstMs, last + parts.intervalHours * hourMs - clock.now());
+    cancelTimer();
+    if (intervalMs <= 0 || isClosed) return;
+    const oldest = known.size > 0 ? Math.min(...[...known.values()].map(({ checkedAt }) => checkedAt)) : -intervalMs;
+    const due = Math.max(oldest + intervalMs, restUntil, clock.now() + firstMs);
     // Timers hold 24 days at most.
-    cancelTimer = clock.after(Math.min(wait, 24 * hourMs), () => void checkIfDue(wait > 24 * hourMs));
+    const wait = Math.min(due - clock.now(), dayMs);
+    cancelTimer = clock.after(wait, () => void (clock.now() < due ? scheduleNext() : checkNow()));
   }
 
-  async function checkIfDue(isEarly: boolean) {
-    if (!isEarly && inventory.engine().status === 'connected' && references().length > 0) {
-      await startCheck(dailyActor).catch((err: unknown) => log.warn({ err }, 'the daily check could not be started'));
-    }
-    scheduleNext();
+  async function checkNow() {
+    const canAsk = inventory.engine().status === 'connected' && references().length > 0;
+    // The end of the check schedules the next one.
+    const isStarted = canAsk && (await startCheck(dailyActor).then(() => true, refused));
+    if (!isStarted) scheduleNext();
+  }
+
+  function refused(err: unknown): false {
+    log.warn({ err }, 'the daily check could not be started');
+    return false;
   }
 
   return {
@@ -221,7 +243,7 @@ export async function createUpdates(parts: Parts) {
     /** Takes note of what a pull has just seen. */
     async pulled(reference: Reference, digest: string): Promise<void> {
       if (!digest || reference.tag === null) return;
-      await remember(reference.text, { digest, error: '', checkedAt: clock.now() });
+      await remember(reference.canonical, { digest, error: '', checkedAt: clock.now() });
       tell();
     },
 
@@ -266,5 +288,7 @@ function isPulled(image: Image, tag: string): boolean {
 function hasDigest(image: Image, tag: string, digest: string): boolean {
   return image.repoDigests.includes(`${repositoryOf(tag)}@${digest}`);
 }
+
+const keyOf = (tag: string) => readReference(tag)?.canonical ?? tag;
 
 const repositoryOf = (tag: string) => readReference(tag)?.name ?? tag;

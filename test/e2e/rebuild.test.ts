@@ -256,8 +256,10 @@ const shapes: Shape[] = [
   { name: 'host-network', options: ['--network=host', '--pid=host', '--uts=host'] },
 ];
 
+// They mostly wait for containers to stop, and to run for a while.
+t.jobs = 2;
 for (const version of engineVersionsToTest()) {
-  t.test(`Rebuilds on engine ${version}`, async (t) => {
+  t.test(`Rebuilds on engine ${version}`, { buffered: true }, async (t) => {
     const world = await startWorld(t, { version, env });
     if (!world) return;
     const { engine, fairlead } = world;

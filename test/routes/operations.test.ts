@@ -78,7 +78,8 @@ t.test('the list has three forms that agree, the newest first, narrowed by state
     ['state=running', ['5 running']],
     ['state=queued', []],
     ['state=succeeded', ['2 succeeded', '1 succeeded']],
-    ['state=failed', ['4 interrupted', '3 failed']],
+    ['state=failed', ['3 failed']],
+    ['state=unsuccessful', ['4 interrupted', '3 failed']],
     ['state=interrupted', ['4 interrupted']],
     ['state=rolled_back', []],
     ['state=', ['5 running', '4 interrupted', '3 failed', '2 succeeded', '1 succeeded']],
@@ -103,7 +104,7 @@ t.test('the list has three forms that agree, the newest first, narrowed by state
   const fragment = await app.get('/fragments/operations?before=5');
   t.ok(withoutAges(past.text).includes(withoutAges(fragment.text).trim()), 'the page holds the fragment as it is');
   const [current] = findAll(
-    mainOf((await app.get('/operations?state=failed')).text),
+    mainOf((await app.get('/operations?state=unsuccessful')).text),
     ({ attributes }) => attributes['aria-current'] === 'true',
   );
   t.equal(current && textOf(current), 'Failed');
@@ -113,7 +114,7 @@ t.test('the list has three forms that agree, the newest first, narrowed by state
 t.test('what a list can not be narrowed by is refused, with what is allowed', async (t) => {
   const app = await startApp(t);
   const wrong: [string, RegExp][] = [
-    ['state=finished', /^state: must be one of active, failed/],
+    ['state=finished', /^state: must be one of active, unsuccessful, queued/],
     ['state=constructor', /^state: /],
     ['before=0', /^before: /],
     ['before=-1', /^before: /],
@@ -256,7 +257,7 @@ t.test('numbers of nobody are not found, and what is no number is refused', asyn
   }
   t.match(textOf(parseHtml((await app.get('/operations/2')).text)), missing.detail);
   t.equal((await app.get('/fragments/operations/2')).status, 404);
-  t.equal((await app.get('/api/operations/9007199254740991')).status, 404, 'the largest number is one');
+  t.equal((await app.get('/api/operations/999999999999999')).status, 404, 'the largest number is one');
 });
 
 t.test('an operation has one number, in one spelling', async (t) => {
@@ -542,7 +543,7 @@ t.test('the list is kept true: what begins comes, what ends changes or goes', as
   const app = await startSlow(t);
   await pulled(app, 'lab/a:1');
   await pulled(app, 'lab/missing:1');
-  const paths = ['/operations', '/operations?state=active', '/operations?state=failed', '/operations?before=3'];
+  const paths = ['/operations', '/operations?state=active', '/operations?state=unsuccessful', '/operations?before=3'];
   const viewers = await Promise.all(paths.map(async (path) => ({ path, ...(await openViewer(app, path)) })));
   const n = await beginBig(app);
   // Between the page and the join something began: the join tells it.

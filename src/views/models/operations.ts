@@ -4,6 +4,7 @@ import {
   type Operation,
   type OperationKind,
   type OperationState,
+  operationStates,
   type Step,
 } from '../../services/operation-types.ts';
 import type { Layer } from '../../services/pull-progress.ts';
@@ -152,9 +153,9 @@ export function operationModel(operation: Operation, context: ViewContext): Oper
 /** What engines and registries say can hold what should not be seen. */
 const shown = (text: string) => toText(maskText(text));
 
-function targetHref({ kind, target }: Operation, base: string): string | null {
+function targetHref({ kind, target, state }: Operation, base: string): string | null {
   if (kind === 'rebuild') return `${base}/containers/${encodeURIComponent(target)}`;
-  if (kind === 'pull') return `${base}/images/${encodeURIComponent(target)}`;
+  if (kind === 'pull') return state === 'succeeded' ? `${base}/images/${encodeURIComponent(target)}` : `${base}/images`;
   if (kind === 'update_check' || kind === 'image_prune') return `${base}/images`;
   return `${base}/projects/${encodeURIComponent(target)}`;
 }
@@ -220,14 +221,14 @@ export function operationsNowModel(
 }
 
 /** How the list of operations is narrowed; `before` is the id that the page before ended with. */
-export type OperationListQuery = { state: string; before?: number | undefined };
+export type OperationListQuery = { state: string; before?: number | undefined; limit: number };
 
-/** The filters, with the states that each stands for. */
-export const operationFilters: Record<string, readonly OperationState[]> = {
-  active: ['queued', 'running'],
-  succeeded: ['succeeded'],
-  failed: ['failed', 'rolled_back', 'interrupted'],
-};
+/** What a filter stands for: those that run, those that failed in any way, or one state; nothing is all. */
+export function statesOf(filter: string): OperationState[] {
+  if (filter === 'active') return ['queued', 'running'];
+  if (filter === 'unsuccessful') return ['failed', 'rolled_back', 'interrupted'];
+  return operationStates.filter((state) => state === filter);
+}
 
 /** The list of operations; `hasMore` where there are older ones. */
 export function operationListModel(
@@ -242,7 +243,7 @@ export function operationListModel(
     { label: 'All', state: '' },
     { label: 'Running', state: 'active' },
     { label: 'Done', state: 'succeeded' },
-    { label: 'Failed', state: 'failed' },
+    { label: 'Failed', state: 'unsuccessful' },
   ];
   return {
     ...toShared(context),
