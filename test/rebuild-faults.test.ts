@@ -130,3 +130,41 @@ async function check(t: Test, { engine, app, scenario, before }: World, operatio
   t.equal(engine.container('web').imageId, wanted, `${what}: ${operation?.state ?? 'not begun'}, on that image`);
   t.equal(journal(app.dataDir), 0, `${what}: nothing is left to be done`);
 }
+
+t.test('A rebuild is cancelled as long as the old container was not touched', async (t) => {
+  const [scenario] = scenarios;
+  const engine = await createSimulatedEngine({ pullStepMs: 20 });
+  t.teardown(engine.close);
+  const app = await startApp(t, { engine, prepare: scenario?.prepare ?? (() => {}), bounds });
+  const before = photograph(engine);
+  const cancel = ({ id }: Operation) => app.post(`/api/operations/${id}/cancel`);
+
+  publishNewer(engine);
+  const pulling = await begin(app);
+  t.ok(pulling);
+  if (!pulling || !scenario) return;
+  await until(() => engine.openStreams('pull').length > 0, 'it pulls');
+  t.equal((await cancel(pulling)).status, 200);
+  t.match(await ended(app, pulling), { state: 'interrupted', error: null, message: 'Cancelled.' });
+  untouched(t, engine, scenario, before, 'cancelled in its pull');
+  t.strictSame(photograph(engine), before, 'nothing at all is different');
+
+  for (const when of ['before', 'after'] as const) {
+    const hook = engine.faults.hook({ path: /containers\/create$/, times: 1 }, { when }, async () => {
+      await cancel({ ...pulling, id: pulling.id + (when === 'before' ? 1 : 2) });
+    });
+    const creating = await begin(app);
+    t.match(creating && (await ended(app, creating)), { state: 'interrupted', message: 'Cancelled.' });
+    hook.remove();
+    t.strictSame(photograph(engine), before, `cancelled ${when} the new one was there`);
+    t.equal(journal(app.dataDir), 0);
+  }
+
+  let refused = 0;
+  const hook = engine.faults.hook({ path: /stop$/ }, { when: 'before' }, async () => {
+    refused = (await cancel({ ...pulling, id: pulling.id + 3 })).status;
+  });
+  t.match(await rebuild(app), { state: 'succeeded' });
+  hook.remove();
+  t.equal(refused, 409, 'from the stop on it can not be cancelled');
+});

@@ -352,6 +352,7 @@ function workTemplates(text: string, view: ViewContext) {
       'fragments/operation/look': { look: model.operation.look },
       'fragments/operation/progress': running,
       'fragments/operation/cancel': running,
+      'fragments/operation/follow': running,
       'fragments/operation/step': { step },
       'fragments/operation/layers': running,
       'fragments/operation/results': model,

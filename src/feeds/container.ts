@@ -58,8 +58,10 @@ export function openContainerHead(
   return (push, fail) => {
     const head = createHead(deps, id, context, push);
     const draw = guard(fail, head.draw);
+    // One that took its place may come after it has gone.
+    const isGone = () => deps.inventory.container(id) === undefined;
     const stop = deps.inventory.onChange((change) => {
-      if (change.changed.has(id) || change.removed.has(id)) draw();
+      if (change.changed.has(id) || change.removed.has(id) || isGone()) draw();
     });
     const stopClaims = deps.operations.onClaims(draw);
     const clock = setInterval(draw, timings.head);
@@ -151,10 +153,9 @@ function createHead(deps: Deps, id: string, context: () => ViewContext, push: (f
     // Of one that was gone before anybody looked not even the name is known: the page keeps what it shows of it.
     if (!last) return renderRemoved(deps, id, context());
     const container = deps.inventory.container(id) ?? { ...last, state: 'removed' };
-    return morph(
-      'container-head',
-      deps.render('fragments/container/head', headModel(container, context(), workOf(deps, container, context().base))),
-    );
+    const successor = deps.inventory.findContainer(container.name);
+    const model = headModel(container, context(), workOf(deps, container, context().base), successor);
+    return morph('container-head', deps.render('fragments/container/head', model));
   }
 
   function draw() {

@@ -63,7 +63,7 @@ export function registerOperations(app: App, deps: Deps): void {
   });
 
   app.get('/fragments/operations/:n', { schema: { params } }, async (request, reply) =>
-    sendFragment(reply, renderCard(request, await find(request))),
+    sendFragment(reply, renderAlone(request, await find(request))),
   );
 
   app.get(
@@ -136,6 +136,12 @@ export function registerOperations(app: App, deps: Deps): void {
 
   function renderCard(request: FastifyRequest, operation: Operation): string {
     return deps.render('fragments/operation/card', operationModel(operation, viewContext(request, deps)));
+  }
+
+  /** The card as it stands in another page, where it follows by itself. */
+  function renderAlone(request: FastifyRequest, operation: Operation): string {
+    const follow = deps.render('fragments/operation/follow', operationModel(operation, viewContext(request, deps)));
+    return renderCard(request, operation) + follow;
   }
 
   /** The card of the page that the request came from, where that is the operation's own. */

@@ -34,6 +34,8 @@ export type Run = {
   plan(names: readonly string[]): void;
   /** Begins a step; the one before is done. */
   step(name: string, detail?: string): void;
+  /** The name of the running step; empty where none runs. */
+  current(): string;
   /** Says more about the running step. */
   note(detail: string): void;
   /** Ends the running step as the one that failed, where the work goes on to undo what was done. */
@@ -248,6 +250,7 @@ export async function createOperations(
       closing: closing.signal,
       plan: (names) => change(item, { steps: names.map(toStep) }, true),
       step: (name, detail = '') => change(item, { steps: beginStep(steps(), name, detail) }, true),
+      current: () => steps().find((step) => step.state === 'running')?.name ?? '',
       note: (detail) => change(item, { steps: noteStep(steps(), detail) }),
       failStep: (detail) => change(item, { steps: endSteps(steps(), 'failed', detail) }, true),
       report: ({ details, ...changes }) =>

@@ -228,6 +228,7 @@ export function createRebuildTransaction(parts: RebuildParts) {
   async function rollBack(run: Run, plan: RebuildPlan, error: unknown): Promise<Outcome> {
     stayOpen(run);
     const details = { lastLines: await wordsOfNew(plan) };
+    const failed = run.current();
     run.failStep(isProblem(error) ? error.message : '');
     run.hold();
     run.step(rebuildSteps.undo);
@@ -238,11 +239,12 @@ export function createRebuildTransaction(parts: RebuildParts) {
     } catch (failure) {
       stayOpen(run);
       const reason = isProblem(failure) ? failure.message : '';
-      const message = `It could not be undone yet, which is tried again. ${reason}`;
+      const message = `“${failed}” failed. It could not be undone yet, which is tried again. ${reason}`;
       return { state: 'failed', message, error, details };
     }
     if (error instanceof Cancelled) throw error;
-    return { state: 'rolled_back', message: `Undone: ${namesOf(plan)} as before.`, error, details };
+    const message = `“${failed}” failed. Everything was undone: ${namesOf(plan)} as before.`;
+    return { state: 'rolled_back', message, error, details };
   }
 
   async function wordsOfNew({ members, phase }: RebuildPlan): Promise<string[]> {

@@ -309,10 +309,15 @@ function scaled(run: Run): Run {
 
 /** A rebuild within another operation: its steps are the detail of that one's step. */
 function nested(run: Run): Run {
+  let current = '';
   return {
     ...run,
     plan: () => {},
-    step: (name, detail = '') => run.note([name, detail].filter(Boolean).join(': ')),
+    current: () => current,
+    step(name, detail = '') {
+      current = name;
+      run.note([name, detail].filter(Boolean).join(': '));
+    },
     failStep: (detail) => run.note(detail),
     report: ({ details }) => run.report({ ...(details && { details }) }),
     hold: () => {},

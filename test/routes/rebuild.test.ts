@@ -567,7 +567,7 @@ t.test('where the new one does not come up, the old one is back, and why is told
   const failed = await rebuilt(app);
   t.match(failed, {
     state: 'rolled_back',
-    message: 'Undone: web as before.',
+    message: '“Wait until it is ready” failed. Everything was undone: web as before.',
     error: /^It ended with exit code 3/,
     errorCode: 'conflict',
     lastLines: ['no <b>config</b> found'],
@@ -585,7 +585,7 @@ t.test('where the new one does not come up, the old one is back, and why is told
   for (const words of [
     'failed and undone',
     'It ended with exit code 3',
-    'Undone: web as before.',
+    '“Wait until it is ready” failed. Everything was undone: web as before.',
     'no <b>config</b> found',
   ])
     t.ok(card.includes(words), words);
@@ -880,7 +880,7 @@ for (const [onFailure, send] of [
     t.match(failed, { state: 'failed', errorCode: 'conflict', error: new RegExp(`^${failures} of 3 containers`) });
     t.match(resultsOf(failed), [
       'shop-db-1 true: shop-db-1 was rebuilt.',
-      /^shop-api-1 false: Undone: shop-api-1 as before\. It ended with exit code 4/,
+      /^shop-api-1 false: “Wait until it is ready” failed\. Everything was undone: shop-api-1 as before\. It ended with exit code 4/,
       goesOn ? 'shop-web-1 true: shop-web-1 was rebuilt.' : 'shop-web-1 false: Not begun: one before it failed.',
     ]);
     t.strictSame(replaced(engine, before), goesOn ? ['shop-db-1', 'shop-web-1'] : ['shop-db-1']);

@@ -50,6 +50,8 @@ export type HeadModel = Shared & {
     /** Gone from the engine: nothing leads further. */
     removed: boolean;
     busy: BusyModel | null;
+    /** Where a container of the same name is that took its place; null where there is none. */
+    successorHref: string | null;
     /** Where a rebuild on a newer image is looked at; null where there is none. */
     updateHref: string | null;
   };
@@ -57,7 +59,10 @@ export type HeadModel = Shared & {
 
 /** The data of `fragments/container/state` and `…/actions` of a container that is gone, and of which only the id is known. */
 export type RemovedModel = Shared & {
-  head: Pick<HeadModel['head'], 'state' | 'href' | 'main' | 'more' | 'removed' | 'busy' | 'updateHref'>;
+  head: Pick<
+    HeadModel['head'],
+    'state' | 'href' | 'main' | 'more' | 'removed' | 'busy' | 'successorHref' | 'updateHref'
+  >;
 };
 
 /** The data of `fragments/container/detail`. */
@@ -106,7 +111,12 @@ type HealthModel = {
 };
 
 /** The data of `fragments/container/head`, the title of a container's page with its buttons. */
-export function headModel(container: Container, context: ViewContext, work: RowWork = noWork): HeadModel {
+export function headModel(
+  container: Container,
+  context: ViewContext,
+  work: RowWork = noWork,
+  successor?: Pick<Container, 'id'>,
+): HeadModel {
   const { base, now } = context;
   const href = projectHref(base, container.project);
   const { service } = container;
@@ -126,6 +136,7 @@ export function headModel(container: Container, context: ViewContext, work: RowW
       ...toActions(container.state),
       removed,
       busy: removed ? null : work.busy,
+      successorHref: removed && successor ? `${base}/containers/${successor.id}` : null,
       updateHref: work.hasUpdate && !removed ? `${base}/containers/${container.id}/rebuild` : null,
     },
   };
@@ -138,7 +149,15 @@ export function removedModel(id: string, context: ViewContext): RemovedModel {
   const href = `${context.base}/containers/${id}`;
   return {
     ...toShared(context),
-    head: { state: removedState, href, ...toActions('removed'), removed: true, busy: null, updateHref: null },
+    head: {
+      state: removedState,
+      href,
+      ...toActions('removed'),
+      removed: true,
+      busy: null,
+      successorHref: null,
+      updateHref: null,
+    },
   };
 }
 

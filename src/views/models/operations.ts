@@ -46,6 +46,8 @@ export type OperationModel = Shared & {
     lastLines: string[];
     cancelHref: string | null;
     dismissHref: string | null;
+    /** The socket that keeps it true where it stands in a page that has none. */
+    liveHref: string;
   };
 };
 
@@ -145,6 +147,7 @@ export function operationModel(operation: Operation, context: ViewContext): Oper
       results: (details.results ?? []).map(({ name, ok, detail }) => ({ name, ok, detail: shown(detail) })),
       lastLines: details.lastLines ?? [],
       cancelHref: operation.canCancel && can[capabilityOfKind[kind]] ? `${href}/cancel` : null,
+      liveHref: `${base}/live?topic=operation:${operation.id}`,
       dismissHref: !active && !operation.isSeen && can.control ? `${href}/dismiss` : null,
     },
   };
