@@ -54,6 +54,9 @@ t.test('The image and the compose file', async (t) => {
     t.match(await inside('cat', '/proc/1/status'), /CapEff:\t0+\n[\s\S]*NoNewPrivs:\t1/, 'it has no capability');
     t.match(await inside('ls', '/data'), 'fairlead.db', 'what it keeps is in the volume');
 
+    const preview = await evaluate(engine, `fetch('${origin}/api/containers/${id}/rebuild').then((r) => r.json())`);
+    t.match(preview, { refusal: { code: 'conflict', reason: /is Fairlead itself/ } }, 'it knows its own container');
+
     const before = performance.now();
     await engine.docker('stop', '-t', '20', id);
     t.ok(performance.now() - before < stopMs, 'it stops when it is told to');
@@ -84,7 +87,14 @@ async function untilNotStarting(engine: Engine, id: string): Promise<string> {
 }
 
 /** Asks from the engine's own loopback, to which the compose file publishes the port; gives the status. */
-async function ask(engine: Engine, path: string): Promise<number> {
-  const script = `fetch('http://127.0.0.1:3000${path}').then((r) => console.log(r.status))`;
-  return Number(await engine.docker('run', '--rm', '--network=host', '--entrypoint=node', 'fairlead', '-e', script));
+const ask = (engine: Engine, path: string) => evaluate(engine, `fetch('${origin}${path}').then((r) => r.status)`);
+
+const origin = 'http://127.0.0.1:3000';
+
+/** What a promise gives that is made on the engine's own loopback. */
+async function evaluate(engine: Engine, promise: string): Promise<unknown> {
+  const script = `(${promise}).then((value) => console.log(JSON.stringify(value)))`;
+  return JSON.parse(
+    await engine.docker('run', '--rm', '--network=host', '--entrypoint=node', 'fairlead', '-e', script),
+  );
 }

@@ -229,6 +229,20 @@ t.test('the page of one that runs loads itself again where scripts are off, that
   t.notMatch((await app.get(`/operations/${n}`)).text, 'http-equiv="refresh"');
 });
 
+t.test('in another page, the fragment of one that runs follows it by itself', async (t) => {
+  const app = await startApp(t, { engine: { pullStepMs: 50 } });
+  const n = numberOf(await app.form('/images/pull', { reference: 'lab/web:1' }));
+  const running = (await app.get(`/fragments/operations/${n}`)).text;
+  t.match(running, `hx-ws:connect="/live?topic=operation:${n}"`);
+  t.notMatch(
+    (await app.get(`/operations/${n}`)).text,
+    `hx-ws:connect="/live?topic=operation:${n}"`,
+    'a page has its own',
+  );
+  await untilOperation(app, n, ({ state }) => state === 'succeeded', 'it is done');
+  t.notMatch((await app.get(`/fragments/operations/${n}`)).text, 'hx-ws:connect', 'what is over follows nothing');
+});
+
 t.test('numbers of nobody are not found, and what is no number is refused', async (t) => {
   const app = await startApp(t);
   await pulled(app, 'lab/a:1');
