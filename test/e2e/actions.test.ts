@@ -58,7 +58,7 @@ for (const version of engineVersionsToTest()) {
         await until(`${action} told`, async () => (await tab.text('#messages')).includes(`acting was ${done}.`));
         await tab.sees(`#container-${id}[data-state=${state}]`);
         t.equal(await stateOf(engine, id), state, `${action} leaves it ${state}`);
-        t.equal(await tab.count('#messages [role=status]'), 1);
+        t.equal(await tab.count('#messages [role=status]'), 1, 'in the place of what was done before');
       }
       t.equal(await tab.page.evaluate('window.sameDocument'), true);
       t.equal(tab.page.url(), at('/containers'));
@@ -86,7 +86,7 @@ for (const version of engineVersionsToTest()) {
         t.equal(tab.page.url(), at('/containers?q=plainly&sort=-name'), 'and lead back');
       }
       await tab.page.reload();
-      t.equal(await tab.count('#messages > *'), 0, 'a message is shown once');
+      t.equal(await tab.count('#messages .message'), 0, 'a message is shown once');
       await tab.page.goto(at(`/containers/${id}`));
       await tab.page.click('#container-head button[formaction$="/start"]');
       await tab.sees('#container-head[data-state=running]');
@@ -155,22 +155,19 @@ for (const version of engineVersionsToTest()) {
       const tab = await openTab(browser, at('/containers'));
       t.teardown(tab.close);
       await until('the whole group', async () => (await tab.count('tbody[data-project=shop] tr[data-name]')) === 3);
-      const told = async () => (await tab.page.locator('#messages li').allTextContents()).map((text) => text.trim());
+      const told = (words: string) =>
+        tab.sees(`#operations-now [data-state=succeeded]:has-text("3 of 3 containers of shop were ${words}.")`);
 
       await tab.page.click('#project-shop-head button[formaction$="/stop"]');
       await until('all stopped', async () => (await tab.count('tr[data-project=shop][data-state=exited]')) === 3);
-      await until('told', async () =>
-        (await tab.text('#messages')).includes('3 of 3 containers of shop were stopped.'),
-      );
-      t.equal((await told()).length, 3);
+      await told('stopped');
+      t.equal(await tab.count('#operations-now li[data-ok=true]'), 3, 'each by itself');
       const endedAt = await Promise.all(names.map((name) => docker('inspect', '-f', '{{.State.FinishedAt}}', name)));
       t.same(endedAt, endedAt.toSorted().reverse(), 'those that need others end first');
 
       await tab.page.click('#project-shop-head button[formaction$="/start"]');
       await until('all run', async () => (await tab.count('tr[data-project=shop][data-state=running]')) === 3);
-      await until('told', async () =>
-        (await tab.text('#messages')).includes('3 of 3 containers of shop were started.'),
-      );
+      await told('started');
       const startedAt = await Promise.all(names.map((name) => docker('inspect', '-f', '{{.State.StartedAt}}', name)));
       t.same(startedAt, startedAt.toSorted(), 'what others need starts first');
       t.same(tab.faults, []);
@@ -190,17 +187,17 @@ for (const version of engineVersionsToTest()) {
       t.teardown(tab.close);
       await tab.sees(`#container-${id}`);
       await press(tab, id, 'start');
-      await tab.sees('#messages [role=alert]');
-      t.match(await tab.text('#messages [role=alert]'), words);
+      await tab.sees('#failures [role=alert]');
+      t.match(await tab.text('#failures [role=alert]'), words);
       t.equal(await tab.count(`#container-${id}[data-state=created]:not([aria-busy])`), 1);
 
       await tab.page.click('#project-pair-head button[formaction$="/start"]');
       await tab.sees(`#container-${other}[data-state=running]`);
-      await until('told', async () =>
-        (await tab.text('#messages')).includes('1 of 2 containers of pair were started.'),
-      );
-      t.match(await tab.text('#messages [role=alert] li[data-ok=false]'), words);
-      t.match(await tab.text('#messages [role=alert] li[data-ok=true]'), /fairlead-test-other\s+started/);
+      await tab.sees('#operations-now :text("1 of 2 containers of pair were started.")');
+      const group = '#operations-now [data-state=failed][role=alert]';
+      t.match(await tab.text(`${group} li[data-ok=false]`), words);
+      t.match(await tab.text(`${group} li[data-ok=true]`), /fairlead-test-other\s+done/);
+      t.match(await tab.text('#failures'), words, 'what failed before is still told');
 
       const plain = await openTab(browser, at('/containers'), { javaScriptEnabled: false });
       t.teardown(plain.close);

@@ -1,11 +1,11 @@
 import t from 'tap';
 import { engineVersionsToTest } from '../engine/engine.ts';
 import {
+  accessibilityFaults,
   listedRows,
   openTab,
   startFairlead,
   startWorld,
-  type Tab,
   type TabOptions,
   until,
   watchTransfers,
@@ -18,33 +18,6 @@ const attack = `<script>document.title = 'owned'; alert(1)</script><img src=x on
 const quotes = `"' onmouseover="alert(3)" x='`;
 const backwards = '\u202Egnp.exe\u2066 \u200Fend';
 const secret = 'hunter2-and-more';
-
-/** What a page needs so that everybody can use it; each fault as a sentence. */
-const accessibilityScript = `(() => {
-  const faults = [];
-  const visible = (element) => element.checkVisibility();
-  const nameOf = (element) => (element.getAttribute('aria-label')
-    ?? document.getElementById(element.getAttribute('aria-labelledby') ?? '')?.textContent
-    ?? [...(element.labels ?? [])].map((label) => label.textContent).join(' ')
-    ?? '').trim() || element.textContent.trim() || element.title || element.getAttribute('placeholder') || '';
-  const headings = document.querySelectorAll('h1').length;
-  if (headings !== 1) faults.push(headings + ' h1');
-  if (!document.documentElement.lang) faults.push('no lang');
-  if (!document.title) faults.push('no title');
-  if (!document.querySelector('main')) faults.push('no main');
-  for (const element of document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, textarea'))
-    if (visible(element) && !nameOf(element)) faults.push('no name: ' + element.outerHTML.slice(0, 120));
-  for (const element of document.querySelectorAll('input:not([type=hidden]), select'))
-    if (!element.labels?.length && !element.getAttribute('aria-label')) faults.push('no label: ' + element.outerHTML.slice(0, 120));
-  for (const image of document.querySelectorAll('img:not([alt])')) faults.push('no alt: ' + image.outerHTML);
-  const ids = [...document.querySelectorAll('[id]')].map(({ id }) => id);
-  for (const id of new Set(ids.filter((id, index) => ids.indexOf(id) !== index))) faults.push('twice: id ' + id);
-  const { scrollWidth } = document.scrollingElement;
-  if (scrollWidth > innerWidth) faults.push('wider than the window: ' + scrollWidth + ' of ' + innerWidth);
-  return faults;
-})()`;
-
-const faultsOf = ({ page }: Tab) => page.evaluate<string[]>(accessibilityScript);
 
 /** The contrast of the page's text against its ground, as WCAG counts it. */
 const contrastScript = `(() => {
@@ -189,7 +162,7 @@ for (const version of engineVersionsToTest()) {
         for (const path of paths) {
           await tab.page.goto(at(path));
           await tab.untilLive();
-          t.same(await faultsOf(tab), [], `${path} at ${look.viewport?.width} px`);
+          t.same(await accessibilityFaults(tab), [], `${path} at ${look.viewport?.width} px`);
         }
         const { contrast, isDark } = await tab.page.evaluate<{ contrast: number; isDark: boolean }>(contrastScript);
         t.ok(contrast >= 7, `a contrast of ${contrast.toFixed(1)}`);

@@ -32,19 +32,23 @@ export async function until<T>(what: string, look: () => T | Promise<T>, ms = 10
 /** The program as a process of its own, see `startFairlead`. */
 export type Fairlead = Awaited<ReturnType<typeof startFairlead>>;
 
-/** Starts the program as `npm start` does, on a free port of loopback and with a data folder of its own. */
+/**
+ * Starts the program as `npm start` does, on a free port of loopback, with nothing of the docker command's settings and
+ * with a data folder of its own; one that is given as `DATA_DIR` stays.
+ */
 export async function startFairlead(engineHost: string, env: Record<string, string> = {}) {
-  const data = mkdtempSync(join(tmpdir(), 'fairlead-e2e-'));
+  const folder = mkdtempSync(join(tmpdir(), 'fairlead-e2e-'));
   const script = ['--max-semi-space-size=2', join(root, 'src/start.js')];
   const { DOCKER_TLS_VERIFY: _, DOCKER_CERT_PATH: __, ...inherited } = process.env;
   // It ends with this process, also where that one is killed.
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', process.execPath, ...script], {
-    cwd: data,
+    cwd: folder,
     env: {
       ...inherited,
       HOST: '127.0.0.1',
       PORT: '0',
-      DATA_DIR: data,
+      DATA_DIR: folder,
+      DOCKER_CONFIG: folder,
       DOCKER_HOST: engineHost,
       LOG_LEVEL: 'warn',
       MAX_REQUESTS_PER_MINUTE: '100000',
@@ -66,7 +70,14 @@ export async function startFairlead(engineHost: string, env: Record<string, stri
       await Promise.race([ended, delay(6_000).then(() => child.kill('SIGKILL'))]);
       await ended;
     }
-    rmSync(data, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
+  };
+
+  /** Ends it as the kernel does where memory is short: it can't do anything about it. */
+  const kill = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await ended;
+    await stop();
   };
 
   const findUrl = () => /listening at (http:\S+)/.exec(output)?.[1];
@@ -84,6 +95,7 @@ export async function startFairlead(engineHost: string, env: Record<string, stri
       url,
       pid,
       stop,
+      kill,
       output: () => output,
       exitCode: () => child.exitCode,
       /** Memory that is in use, bytes. */
@@ -337,6 +349,33 @@ export async function openTab(browser: Browser, url: string, options: TabOptions
 
 const still = 'body:has(#live[data-follows=engine]):not(:has(.logs-full))';
 const liveOrStill = `#live-status[data-status=live], ${still} #live-status[data-status=offline]`;
+
+const accessibilityScript = `(() => {
+  const faults = [];
+  const visible = (element) => element.checkVisibility();
+  const nameOf = (element) => (element.getAttribute('aria-label')
+    ?? document.getElementById(element.getAttribute('aria-labelledby') ?? '')?.textContent
+    ?? [...(element.labels ?? [])].map((label) => label.textContent).join(' ')
+    ?? '').trim() || element.textContent.trim() || element.title || element.getAttribute('placeholder') || '';
+  const headings = document.querySelectorAll('h1').length;
+  if (headings !== 1) faults.push(headings + ' h1');
+  if (!document.documentElement.lang) faults.push('no lang');
+  if (!document.title) faults.push('no title');
+  if (!document.querySelector('main')) faults.push('no main');
+  for (const element of document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, textarea'))
+    if (visible(element) && !nameOf(element)) faults.push('no name: ' + element.outerHTML.slice(0, 120));
+  for (const element of document.querySelectorAll('input:not([type=hidden]), select'))
+    if (!element.labels?.length && !element.getAttribute('aria-label')) faults.push('no label: ' + element.outerHTML.slice(0, 120));
+  for (const image of document.querySelectorAll('img:not([alt])')) faults.push('no alt: ' + image.outerHTML);
+  const ids = [...document.querySelectorAll('[id]')].map(({ id }) => id);
+  for (const id of new Set(ids.filter((id, index) => ids.indexOf(id) !== index))) faults.push('twice: id ' + id);
+  const { scrollWidth } = document.scrollingElement;
+  if (scrollWidth > innerWidth) faults.push('wider than the window: ' + scrollWidth + ' of ' + innerWidth);
+  return faults;
+})()`;
+
+/** What a page lacks so that everybody can use it, each fault as a sentence. */
+export const accessibilityFaults = ({ page }: Tab) => page.evaluate<string[]>(accessibilityScript);
 
 const changesScript = `(() => {
   const seen = new Map();
