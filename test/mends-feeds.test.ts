@@ -77,6 +77,7 @@ function createWorld() {
     inventory: {
       containers: () => [container],
       container: (id: string) => (id === container.id ? container : undefined),
+      findContainer: () => undefined,
       findImage: () => undefined,
       engine: () => ({ status: 'connected', version: '28' }),
       onChange: (listener: (change: InventoryChange) => void) => listen(listeners, listener),

@@ -37,8 +37,9 @@ process.exitCode = failed === 0 ? 0 : 1;
 function runTap(args) {
   const files = args.some((arg) => !arg.startsWith('-')) ? [] : ['test/**/*.test.ts'];
   const options = [
-    // One file after another: the end-to-end tests measure times and share two cores with a browser and an engine.
-    '--jobs=1',
+    '--jobs=2',
+    // One of these after another, and nothing beside them: they share the machine with engines and a browser.
+    ...['test/e2e', 'test/engine', 'test/release'].map((folder) => `--serial=${folder}`),
     '--type-strip-only',
     '--disable-coverage',
     `--timeout=${fileTimeoutSeconds}`,

@@ -2,10 +2,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
-import { engineVersionsToTest, startEngine } from './engine/engine.ts';
-import { unlessMissing } from './engine/missing.ts';
-import { placeOf } from './engine/place.ts';
-import { familyOf } from './engine/processes.ts';
+import { engineVersionsToTest, startEngine } from './engine.ts';
+import { unlessMissing } from './missing.ts';
+import { placeOf } from './place.ts';
+import { familyOf } from './processes.ts';
 
 const page = { options: ['-p', '8080:80'], command: ['httpd', '-f', '-h', '/etc'] };
 

@@ -5,12 +5,12 @@ import { type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
-import { busyboxImage, type Engine, type EngineVersion, engineVersionsToTest, startEngine } from './engine/engine.ts';
-import { clearLeftovers } from './engine/leftovers.ts';
-import { unlessMissing } from './engine/missing.ts';
-import { type Place, placeOf } from './engine/place.ts';
-import { familyOf } from './engine/processes.ts';
-import { startRegistries } from './engine/registry.ts';
+import { busyboxImage, type Engine, type EngineVersion, engineVersionsToTest, startEngine } from './engine.ts';
+import { clearLeftovers } from './leftovers.ts';
+import { unlessMissing } from './missing.ts';
+import { type Place, placeOf } from './place.ts';
+import { familyOf } from './processes.ts';
+import { startRegistries } from './registry.ts';
 
 type Login = { username: string; password: string };
 type Message = { status?: string; id?: string; message?: string };
