@@ -39,7 +39,10 @@ for (const major of ['20', '24']) {
     }
 
     await t.test('npm test runs', async (t) => {
-      t.match(await typed('npm', ['test', '--', 'test/engine/engine.test.ts'], clone, env), /\n[1-9]\d* passed, 0 failed$/);
+      t.match(
+        await typed('npm', ['test', '--', 'test/engine/engine.test.ts'], clone, env),
+        /\n[1-9]\d* passed, 0 failed$/,
+      );
     });
   });
 }
