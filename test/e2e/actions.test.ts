@@ -198,6 +198,13 @@ for (const version of engineVersionsToTest()) {
       t.match(await tab.text(`${group} li[data-ok=false]`), words);
       t.match(await tab.text(`${group} li[data-ok=true]`), /fairlead-test-other\s+done/);
       t.match(await tab.text('#failures'), words, 'what failed before is still told');
+      await tab.page.fill('#search', 'latecomer');
+      await until('the search', async () => (await tab.names()).length === 1);
+      t.match(await tab.text('#failures'), words, 'after a search too');
+      await tab.page.click('#failures a[data-dismiss]');
+      await tab.misses('#failures [role=alert]');
+      await tab.page.click(`${group} button:has-text("Dismiss")`);
+      await tab.misses('#messages [role=alert]');
 
       const plain = await openTab(browser, at('/containers'), { javaScriptEnabled: false });
       t.teardown(plain.close);

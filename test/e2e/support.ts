@@ -377,6 +377,39 @@ const accessibilityScript = `(() => {
 /** What a page lacks so that everybody can use it, each fault as a sentence. */
 export const accessibilityFaults = ({ page }: Tab) => page.evaluate<string[]>(accessibilityScript);
 
+/** The part of a tap test that compares. */
+type Comparing = { same(found: unknown, wanted: unknown, message: string): boolean };
+
+const unfoldScript = `for (const part of document.querySelectorAll('details:not(.menu)')) part.open = true`;
+
+/** Shows that everybody can use a page with all of it unfolded, in a wide window, and in a narrow one, which it keeps. */
+export async function looksGood(t: Comparing, tab: Tab): Promise<void> {
+  for (const width of [1440, 390]) {
+    await tab.page.setViewportSize({ width, height: 900 });
+    await tab.page.evaluate(unfoldScript);
+    t.same(await accessibilityFaults(tab), [], `${new URL(tab.page.url()).pathname} at ${width} px`);
+  }
+}
+
+/** Holds the requests of a page to an address until it is told to let them go; counts them. */
+export async function hold({ page }: Tab, address: string) {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let requests = 0;
+  await page.route(address, async (route) => {
+    requests++;
+    await promise;
+    await route.continue();
+  });
+  return { release: resolve, count: () => requests };
+}
+
+/** Presses Tab until the focus is on something; it has to be there before all of the page was gone through. */
+export async function tabTo({ page }: Tab, selector: string) {
+  const isThere = () => page.evaluate<boolean>(`document.activeElement.matches(${JSON.stringify(selector)})`);
+  for (let n = 0; n < 60 && !(await isThere()); n++) await page.keyboard.press('Tab');
+  if (!(await isThere())) throw new Error(`Tab does not lead to ${selector}`);
+}
+
 const changesScript = `(() => {
   const seen = new Map();
   window.fairleadChanges = {};
