@@ -28,7 +28,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`create index operations_by_state on operations (state, seen)`.execute(db);
   await sql`
     create table rebuilds (
-      operation integer primary key,
+      id integer primary key autoincrement,
+      operation integer not null,           -- one of a project has several
       phase text not null,
       plan text not null                    -- JSON: what is needed to finish it or to undo it
     ) strict`.execute(db);

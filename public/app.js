@@ -309,6 +309,7 @@
   /** Failures stay until somebody takes them away; of very many, the newest. */
   function trimFailures() {
     const failures = find('#failures');
+    if (failures?.childElementCount <= 1) delete failures.dataset.cut;
     while (failures?.childElementCount > maxFailures) {
       failures.lastElementChild.remove();
       failures.dataset.cut = '';

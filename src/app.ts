@@ -162,8 +162,8 @@ type Core = {
 async function openWork(app: App, config: Config, bounds: Bounds, { database, docker, inventory, logs }: Core) {
   const { log } = app;
   const journal = createRebuildJournal(database);
-  const left = (await journal.unfinished()).map(({ operation }) => operation);
-  const operations = await createOperations(database, log, left);
+  const left = (await journal.unfinished()).map(({ operation, claims }) => [operation, claims] as const);
+  const operations = await createOperations(database, log, new Map(left));
   const credentials = createCredentialStore(config.dockerConfig);
   const intervalHours = config.updateCheckHours;
   const updates = await createUpdates({ docker, database, inventory, operations, credentials, intervalHours, log });
@@ -176,12 +176,17 @@ async function openWork(app: App, config: Config, bounds: Bounds, { database, do
     pulls,
     journal,
     logs,
-    rules: { own: await readOwnContainer(), allowsPrivileged: config.enable.includes('privileged') },
+    rules: {
+      own: await readOwnContainer(),
+      engine: config.docker,
+      allowsPrivileged: config.enable.includes('privileged'),
+    },
     bounds: {
       healthyMs: config.rebuildHealthySeconds * 1_000,
       steadyMs: config.rebuildSteadySeconds * 1_000,
       persistMs: 120_000,
       lateMs: 2_000,
+      watchMs: 3_600_000,
       retryMs: 60_000,
       ...bounds.rebuild,
     },

@@ -46,3 +46,12 @@ export class Problem extends Error {
 export function isProblem(error: unknown, code?: ErrorCode): error is Problem {
   return error instanceof Problem && (code === undefined || error.code === code);
 }
+
+/**
+ * Takes "there is no such thing" for an answer; to be given to `catch`.
+ * @throws every other error
+ */
+export function unlessNotFound(error: unknown): undefined {
+  if (isProblem(error, 'not_found')) return undefined;
+  throw error;
+}

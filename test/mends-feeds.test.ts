@@ -181,7 +181,7 @@ t.test('a fault in a render ends its own view only', async (t) => {
     buffered: () => 0,
     close: (code: number) => void (isOther ? t.fail('the other is closed') : closes.push(code)),
   });
-  const audience = { query: { q: '', state: '', project: '', sort: '' }, host: 'localhost', isWhole: true };
+  const audience = { query: { q: '', state: '', project: '', sort: '' }, host: 'localhost', around: 'list' as const };
   const openList = openContainerList(world.deps, createRowCaches(world.deps), audience, context);
   const pushes: ((frame: string) => void)[] = [];
   hub.join(end(false), [{ key: 'list', open: openList }]);
@@ -285,7 +285,7 @@ t.test('the rows of a host name go with the last who looks under it', (t) => {
   const caches = createRowCaches(world.deps);
   const query = { q: '', state: '', project: '', sort: '' };
   for (let n = 0; n < 40; n++) {
-    const audience = { query, host: `host-${n}`, isWhole: true };
+    const audience = { query, host: `host-${n}`, around: 'list' as const };
     const open = openContainerList(world.deps, caches, audience, context);
     const feeds = [open(() => {}, failTest), open(() => {}, failTest)];
     t.equal(caches.size(), 1, 'shared');

@@ -17,7 +17,7 @@ type Operation = { id: number; state: string; error: string | null; message: str
 
 const bounds = {
   engine: { list: 150, action: 150, registry: 300, pull: 400 },
-  rebuild: { healthyMs: 500, steadyMs: 10, persistMs: 4_000, lateMs: 60, retryMs: 200 },
+  rebuild: { healthyMs: 500, steadyMs: 10, persistMs: 4_000, lateMs: 60, watchMs: 0, retryMs: 200 },
 };
 
 const kinds: Record<string, (engine: SimulatedEngine, match: FaultMatch) => Fault> = {

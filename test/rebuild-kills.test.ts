@@ -12,7 +12,7 @@ import { flow, journal, photograph, type Scenario, scenarios, surveyCalls, untou
 const parallel = 3;
 const readyMs = 30_000;
 const bounds = {
-  rebuild: { healthyMs: 500, steadyMs: 10, persistMs: 4_000, lateMs: 60, retryMs: 200 },
+  rebuild: { healthyMs: 500, steadyMs: 10, persistMs: 4_000, lateMs: 60, watchMs: 0, retryMs: 200 },
 };
 
 type Operation = { id: number; state: string };

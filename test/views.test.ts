@@ -260,7 +260,10 @@ function templates(text: string, can: Can = all): Record<string, object> {
   return {
     ...Object.fromEntries(cells.map((cell) => [`fragments/containers/${cell}`, row])),
     ...Object.fromEntries(
-      ['group', 'group-head', 'group-actions'].map((name) => [`fragments/containers/${name}`, groupModel(group, view)]),
+      ['group', 'group-head', 'group-actions', 'project-actions'].map((name) => [
+        `fragments/containers/${name}`,
+        groupModel(group, view),
+      ]),
     ),
     ...Object.fromEntries(
       ['list', 'columns', 'summary', 'toolbar', 'filters', 'projects'].map((name) => [
@@ -303,7 +306,7 @@ function templates(text: string, can: Can = all): Record<string, object> {
     'fragments/answer': { base: '/sub', message },
     'fragments/busy': { busy: { word: text, href: '/sub/operations/7' } },
     'fragments/update': { update: { state: 'failed', text, title: text } },
-    'fragments/login': {},
+    'fragments/login': { registries: [text] },
     'fragments/art': {},
     'fragments/density': {},
     'fragments/command': { text },
@@ -343,7 +346,8 @@ function workTemplates(text: string, view: ViewContext) {
   const step = model.operation.steps[0];
   const rebuild = rebuildModel(preview(text), { state: 'newer', checkedAt: view.now, error: text }, view);
   const rows = [{ id, name: text, image: text, service: text, update: { state: 'failed', checkedAt: 1, error: text } }];
-  const project = rebuildProjectModel({ project: text, title: text, containers: rows as never }, view);
+  const registries = [text, text];
+  const project = rebuildProjectModel({ project: text, title: text, containers: rows as never, registries }, view);
   return {
     now,
     templates: {
@@ -391,6 +395,7 @@ function operation(text: string, state: 'failed' | 'running'): Operation {
       lastLines: [text],
       engineMessage: text,
     },
+    isUnfinished: true,
     canCancel: state === 'running',
     isSeen: false,
     queuedAt: now - 3_000,

@@ -3,6 +3,7 @@ import { containerClaim, projectClaim } from '../services/claims.ts';
 import { type ListQuery, selectContainers } from '../services/container-list.ts';
 import type { Container } from '../services/containers.ts';
 import type { OpenFeed } from '../services/live.ts';
+import { isActive } from '../services/operation-types.ts';
 import { duration } from '../views/format.ts';
 import {
   type BusyModel,
@@ -20,10 +21,10 @@ import { diffLists, type GroupView, type ListView, type RowView } from './list-d
 import { createThrottle, guard } from './ticker.ts';
 
 /**
- * What a list shows, how the addresses in it are made, and whether the page has a summary and filters of it as well:
- * a frame must not name what is not there.
+ * What a list shows, how the addresses in it are made, and what the page has of it around it: a summary and filters, the
+ * actions on a project, or nothing. A frame must not name what is not there.
  */
-export type ListAudience = { query: ListQuery; host: string; isWhole: boolean };
+export type ListAudience = { query: ListQuery; host: string; around: 'list' | 'project' | 'nothing' };
 
 const frameMs = 50;
 const clockMs = 1_000;
@@ -62,7 +63,8 @@ export function workOf({ operations, updates }: Deps, container: Container, base
 /** The operation that works on something, as a row shows it. */
 export function busyWith({ operations }: Pick<Deps, 'operations'>, claim: string, base: string): BusyModel | null {
   const holder = operations.holder(claim);
-  return holder ? { word: busyWords[holder.kind], href: `${base}/operations/${holder.id}` } : null;
+  if (!holder) return null;
+  return { word: isActive(holder) ? busyWords[holder.kind] : 'unfinished', href: `${base}/operations/${holder.id}` };
 }
 
 /**
@@ -93,14 +95,7 @@ export function openContainerList(
 
     function build() {
       const model = containerListModel(deps, audience.query, context());
-      const around = audience.isWhole
-        ? [
-            morph('containers-summary', deps.render('fragments/containers/summary', model)),
-            morph('containers-filters', deps.render('fragments/containers/filters', model)),
-            morph('containers-projects', deps.render('fragments/containers/projects', model)),
-          ]
-        : [];
-      return { list: toListView(deps, rows, model), around, model };
+      return { list: toListView(deps, rows, model), around: arounds[audience.around](deps, model), model };
     }
 
     function update() {
@@ -125,6 +120,18 @@ export function openContainerList(
     };
   };
 }
+
+/** What stands around a list, as frames. */
+const arounds: Record<ListAudience['around'], (deps: Deps, model: ListModel) => string[]> = {
+  list: ({ render }, model) => [
+    morph('containers-summary', render('fragments/containers/summary', model)),
+    morph('containers-filters', render('fragments/containers/filters', model)),
+    morph('containers-projects', render('fragments/containers/projects', model)),
+  ],
+  project: ({ render }, { list: { groups } }) =>
+    groups.map((group) => morph('project-actions', render('fragments/containers/project-actions', group))),
+  nothing: () => [],
+};
 
 function toListView(deps: Deps, rows: RowViews, model: ListModel): ListView {
   return {

@@ -15,6 +15,8 @@ import { createThrottle, guard } from './ticker.ts';
 const frameMs = 150;
 const listMs = 500;
 const clockMs = 1_000;
+/** Ages of what has ended are told anew each so many ticks. */
+const slowTicks = 10;
 
 /** Opens the feed of what every page shows of operations, in its header and among its messages. */
 export function openOperationsNow(deps: Deps, context: () => ViewContext, without?: number): OpenFeed {
@@ -67,8 +69,10 @@ export function openOperation(deps: Deps, id: number, context: () => ViewContext
       operation = changed;
       throttle.ask();
     });
+    let ticks = 0;
     const clock = setInterval(() => {
-      if (operation && isActive(operation)) draw();
+      ticks++;
+      if ((operation && isActive(operation)) || ticks % slowTicks === 0) draw();
     }, clockMs);
     const ready = deps.operations.find(id).then((found) => {
       operation ??= found;
@@ -83,7 +87,10 @@ export function openOperation(deps: Deps, id: number, context: () => ViewContext
 
     return {
       ready,
-      snapshot: () => shown,
+      snapshot() {
+        shown = render();
+        return shown;
+      },
       close() {
         clearInterval(clock);
         stop();

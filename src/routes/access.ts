@@ -83,6 +83,8 @@ const table: Record<string, Capability> = {
   // Besides, the kind of the work has to be one that its canceller may start.
   'POST /operations/:n/cancel': 'control',
   'POST /api/operations/:n/cancel': 'control',
+  'POST /operations/:n/abandon': 'rebuild',
+  'POST /api/operations/:n/abandon': 'rebuild',
   'POST /operations/:n/dismiss': 'control',
   'POST /api/operations/:n/dismiss': 'control',
 };

@@ -4,7 +4,7 @@ import type { WebSocket } from 'ws';
 import type { App, Deps } from '../deps.ts';
 import { isProblem, Problem } from '../errors.ts';
 import { openContainer, openContainerHead } from '../feeds/container.ts';
-import { createRowCaches, openContainerList } from '../feeds/containers.ts';
+import { createRowCaches, type ListAudience, openContainerList } from '../feeds/containers.ts';
 import { openEngine } from '../feeds/engine.ts';
 import { openImage } from '../feeds/image.ts';
 import { openImageList } from '../feeds/images.ts';
@@ -57,18 +57,25 @@ export function registerLive(app: App, deps: Deps): void {
     }
   }
 
-  function listTopic({ context }: Asked, query: Static<typeof schemas.ListQuery>, isWhole: boolean): Subscription {
+  function listTopic(
+    { context }: Asked,
+    query: Static<typeof schemas.ListQuery>,
+    around: ListAudience['around'],
+  ): Subscription {
     const { host } = context();
     return {
-      key: JSON.stringify(['containers', isWhole, query, host]),
-      open: openContainerList(deps, rowCaches, { query, host, isWhole }, context),
+      key: JSON.stringify(['containers', around, query, host]),
+      open: openContainerList(deps, rowCaches, { query, host, around }, context),
     };
   }
 
   const topics: Record<string, Topic> = {
-    containers: (asked) => listTopic(asked, parse(schemas.ListQuery, asked.request), true),
+    containers: (asked) => listTopic(asked, parse(schemas.ListQuery, asked.request), 'list'),
 
-    project: (asked) => listTopic(asked, { q: '', state: '', project: asked.name, sort: '' }, false),
+    project(asked) {
+      const { actions } = parse(schemas.ProjectTopicQuery, asked.request);
+      return listTopic(asked, { q: '', state: '', project: asked.name, sort: '' }, actions ? 'project' : 'nothing');
+    },
 
     images: ({ request, context }) => {
       const query = parse(schemas.ImageQuery, request);

@@ -10,7 +10,7 @@ const shown = (text: string): string => toText(maskText(text));
 
 /** An operation as `/api` tells it. */
 export function toOperationJson(operation: Operation): Static<typeof schemas.Operation> {
-  const { id, kind, target, state, progress, actor, canCancel, details } = operation;
+  const { id, kind, target, state, progress, actor, canCancel, isUnfinished, details } = operation;
   return {
     id,
     kind,
@@ -25,6 +25,7 @@ export function toOperationJson(operation: Operation): Static<typeof schemas.Ope
     error: operation.error === null ? null : shown(operation.error),
     errorCode: operation.errorCode,
     canCancel,
+    isUnfinished,
     steps: operation.steps.map(toStepJson),
     layers: (details.layers ?? []).map(({ current, total, ...layer }) => ({
       ...layer,

@@ -5,7 +5,7 @@ import { Problem } from '../errors.ts';
 import { morph } from '../feeds/frames.ts';
 import { operationsModel } from '../feeds/operations.ts';
 import type { Operation } from '../services/operation-types.ts';
-import { capabilityOfKind, operationModel, statesOf } from '../views/models/operations.ts';
+import { capabilityOfKind, operationListParameters, operationModel, statesOf } from '../views/models/operations.ts';
 import { checkCapability } from './access.ts';
 import { operationsNowFrame } from './operation-answers.ts';
 import { toOperationJson } from './operation-json.ts';
@@ -20,8 +20,7 @@ export function registerOperations(app: App, deps: Deps): void {
 
   app.get('/operations', { schema: { querystring } }, async (request, reply) => {
     const model = await operationsModel(deps, request.query, viewContext(request, deps));
-    const { state, before } = request.query;
-    const parameters = { state, ...(before !== undefined && { before: String(before) }) };
+    const parameters = operationListParameters(request.query);
     const head = { title: 'Operations', nav: 'operations', topics: ['operations'], parameters } as const;
     return sendPage(request, reply, deps, head, deps.render('pages/operations', model));
   });
@@ -96,6 +95,25 @@ export function registerOperations(app: App, deps: Deps): void {
       },
     },
     async (request) => toOperationJson(await cancel(request)),
+  );
+
+  app.post('/operations/:n/abandon', { schema: { params } }, async (request, reply) => {
+    const operation = await deps.rebuilds.abandon(Number(request.params.n));
+    if (isHtmx(request)) return sendFragment(reply, renderNow(request) + renderOwn(request, operation));
+    return reply.redirect(`${config.basePath}/operations/${operation.id}`, 303);
+  });
+
+  app.post(
+    '/api/operations/:n/abandon',
+    {
+      schema: {
+        tags: ['operations'],
+        summary: 'Give up a rebuild that could neither be finished nor undone: its containers stay as they are',
+        params,
+        response: { 200: schemas.Operation },
+      },
+    },
+    async (request) => toOperationJson(await deps.rebuilds.abandon(Number(request.params.n))),
   );
 
   app.post('/operations/:n/dismiss', { schema: { params } }, async (request, reply) => {

@@ -97,7 +97,7 @@ export const isHtmx = (request: FastifyRequest): boolean => request.headers['hx-
 
 /** Pages that only a form leads to: nobody can come back to them, but to what they are of. */
 const postOnly =
-  /^(\/(?:containers|projects|operations)\/[^/]+|\/images)\/(?:start|stop|restart|pause|unpause|kill|reveal|check|cancel|dismiss)\/?$/;
+  /^(\/(?:containers|projects|operations)\/[^/]+|\/images)\/(?:start|stop|restart|pause|unpause|kill|reveal|check|cancel|abandon|dismiss)\/?$/;
 
 /**
  * The way back for a plain form: the page it was on, if that is one of ours.

@@ -26,7 +26,12 @@ export function registerProjects(app: App, deps: Deps): void {
   app.get('/projects/:project', { schema: { params } }, (request, reply) => {
     const { project } = request.params;
     const body = deps.render('pages/project', projectPageModel(find(project), viewContext(request, deps)));
-    const head = { title: project, nav: 'containers', topics: [`project:${project}`] } as const;
+    const head = {
+      title: project,
+      nav: 'containers',
+      topics: [`project:${project}`],
+      parameters: { actions: 'true' },
+    } as const;
     return sendPage(request, reply, deps, head, body);
   });
 

@@ -7,11 +7,12 @@ import { checkContainerRef } from '../services/docker-gate.ts';
 import { dependencyLevels } from '../services/projects.ts';
 import type { Change } from '../services/rebuild-plan.ts';
 import type { RebuildChoices } from '../services/rebuilds.ts';
+import { readReference } from '../services/references.ts';
 import { rebuildModel, rebuildProjectModel } from '../views/models/rebuild.ts';
 import { maskText, maskValueText, toText } from '../views/secrets.ts';
 import { actorOf, sendOperation, sendOperationJson } from './operation-answers.ts';
 import { requireEngine, resolveContainer, sendFragment, sendPage, viewContext } from './pages.ts';
-import { loginOf } from './registry-login.ts';
+import { loginOf, registryLoginOf } from './registry-login.ts';
 import * as schemas from './schemas.ts';
 
 /** Rebuilding containers on the newest image of their tag: what would change, and doing it. */
@@ -88,7 +89,9 @@ export function registerRebuild(app: App, deps: Deps): void {
 
   async function start(request: FastifyRequest) {
     const { id } = await find(request);
-    return deps.rebuilds.start(id, choicesOf(request.body as Body), actorOf(request));
+    const body = request.body as Body;
+    const credentials = loginOf(body?.username, body?.password);
+    return deps.rebuilds.start(id, { ...choicesOf(body), credentials }, actorOf(request));
   }
 
   // ── a project ──
@@ -100,7 +103,8 @@ export function registerRebuild(app: App, deps: Deps): void {
     const containers = dependencyLevels(membersOf(project)).flat();
     const title = containers[0]?.projectTitle ?? project;
     const rows = containers.map((container) => ({ ...container, update: deps.updates.ofContainer(container) }));
-    const model = rebuildProjectModel({ project, title, containers: rows }, viewContext(request, deps));
+    const input = { project, title, containers: rows, registries: registriesOf(containers) };
+    const model = rebuildProjectModel(input, viewContext(request, deps));
     const head = { title: `Rebuild ${project}`, nav: 'containers', topics: [] } as const;
     return sendPage(request, reply, deps, head, deps.render('pages/rebuild-project', model));
   });
@@ -130,8 +134,17 @@ export function registerRebuild(app: App, deps: Deps): void {
     const { project } = request.params as { project: string };
     requireEngine(deps);
     const body = request.body as ProjectBody;
-    const choices = { ...choicesOf(body), onFailure: body?.onFailure ?? ('stop' as const) };
-    return deps.rebuilds.startProject(project, membersOf(project), choices, actorOf(request));
+    const members = membersOf(project);
+    const credentials = loginOf(body?.username, body?.password);
+    const login = registryLoginOf(credentials, body?.registry, registriesOf(members));
+    const choices = { ...choicesOf(body), login, onFailure: body?.onFailure ?? ('stop' as const) };
+    return deps.rebuilds.startProject(project, members, choices, actorOf(request));
+  }
+
+  /** The registries that containers' images come from. */
+  function registriesOf(containers: readonly Container[]): string[] {
+    const references = containers.map((container) => readReference(deps.updates.referenceOf(container) ?? ''));
+    return [...new Set(references.flatMap((reference) => reference?.registry ?? []))].sort();
   }
 
   function membersOf(project: string): Container[] {
@@ -146,10 +159,10 @@ type Body = Static<typeof schemas.RebuildBody>;
 type ProjectBody = Static<typeof schemas.RebuildProjectBody>;
 
 /** Nobody who says nothing of a pull wants none. */
-function choicesOf(body: Body | ProjectBody): RebuildChoices {
-  const { pull, force, username, password } = body ?? {};
+function choicesOf(body: Body | ProjectBody): Pick<RebuildChoices, 'pulls' | 'isForced'> {
+  const { pull, force } = body ?? {};
   const pulls = pull === undefined || pull === '' || schemas.isTicked(pull);
-  return { pulls, isForced: schemas.isTicked(force), login: loginOf(username, password) };
+  return { pulls, isForced: schemas.isTicked(force) };
 }
 
 function maskChange({ field, name, before, after }: Change): Change {

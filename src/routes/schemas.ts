@@ -2,6 +2,7 @@ import { Type } from 'typebox';
 import { containerSorts, stateFilters } from '../services/container-list.ts';
 import { imageSorts } from '../services/image-list.ts';
 import { operationKinds, operationStates } from '../services/operation-types.ts';
+import { defaultListLimit } from '../views/models/operations.ts';
 
 /** The shapes of the JSON under `/api`: they validate, they serialize, and the OpenAPI document is made of them. */
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -161,6 +162,7 @@ export const Operation = Type.Object({
   error: nullable(Type.String()),
   errorCode: nullable(Type.String()),
   canCancel: Type.Boolean(),
+  isUnfinished: Type.Boolean({ description: 'whether it is taken up again; until then it holds what it works on' }),
   steps: Type.Array(
     Type.Object({
       name: Type.String(),
@@ -179,7 +181,7 @@ export const Operation = Type.Object({
     }),
   ),
   bytes: nullable(Type.Object({ current: bytes, total: bytes, perSecond: bytes })),
-  results: Type.Array(ActionResult),
+  results: Type.Array(Type.Interface([ActionResult], { lastLines: Type.Optional(Type.Array(Type.String())) })),
   lastLines: Type.Array(Type.String()),
   engineMessage: Type.Optional(Type.String()),
 });
@@ -250,6 +252,9 @@ export const ListQuery = Type.Object(
   knownOnly,
 );
 
+/** Whether the page that follows a project also has the actions on all of it. */
+export const ProjectTopicQuery = Type.Object({ actions: choice(['true']) }, knownOnly);
+
 export const ImageQuery = Type.Object(
   {
     q: Type.String({ maxLength: 200, default: '' }),
@@ -287,7 +292,12 @@ const rebuildFields = {
 export const RebuildBody = Type.Union([Type.Object(rebuildFields), Type.Null()]);
 
 export const RebuildProjectBody = Type.Union([
-  Type.Object({ ...rebuildFields, onFailure: Type.Optional(oneOf(['stop', 'go_on'])) }),
+  Type.Object({
+    ...rebuildFields,
+    /** Whose login it is, where the containers' images are of several registries. */
+    registry: Type.Optional(Type.String({ maxLength: 300 })),
+    onFailure: Type.Optional(oneOf(['stop', 'go_on'])),
+  }),
   Type.Null(),
 ]);
 
@@ -299,7 +309,7 @@ export const OperationQuery = Type.Object(
   {
     state: choice(['active', 'unsuccessful', ...operationStates]),
     before: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
-    limit: Type.Integer({ minimum: 1, maximum: 200, default: 100 }),
+    limit: Type.Integer({ minimum: 1, maximum: 200, default: defaultListLimit }),
   },
   knownOnly,
 );

@@ -6,3 +6,28 @@ export const projectClaim = (project: string): string => `project:${project}`;
 
 /** However the reference is written. */
 export const imageClaim = (reference: string): string => `image:${readReference(reference)?.canonical ?? reference}`;
+
+/** Who works on what. */
+export type Claims<Holder> = ReturnType<typeof createClaims<Holder>>;
+
+/** Creates the table of who works on what. */
+export function createClaims<Holder>() {
+  const holders = new Map<string, Holder>();
+  return {
+    /** Who holds one of these keys, but for the one who asks. */
+    holder(keys: readonly string[], asking?: Holder): Holder | undefined {
+      const key = keys.find((wanted) => holders.has(wanted) && holders.get(wanted) !== asking);
+      return key === undefined ? undefined : holders.get(key);
+    },
+
+    /** Gives keys to a holder; whether they are free was asked before. */
+    take(holder: Holder, keys: readonly string[]): void {
+      for (const key of keys) holders.set(key, holder);
+    },
+
+    /** Gives all keys of a holder back. */
+    release(holder: Holder): void {
+      for (const [key, by] of holders) if (by === holder) holders.delete(key);
+    },
+  };
+}

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Problem } from '../errors.ts';
 import { type Document, documentOf, textsOf } from './own-settings.ts';
 import { isRecord, listOf, text } from './readers.ts';
-import { joinedId, namespaceModes, ownLinks, volumeName } from './recreation.ts';
+import { joinedId, namespaceModes, ownLinks, pathOf, volumeName } from './recreation.ts';
 
 /** What a create call may ask for is measured by the container that it replaces, as the engine told of that. */
 export type CreateRules = { basis: Document; allowsPrivileged: boolean };
@@ -28,9 +28,12 @@ export function checkCreate(body: Document, { basis, allowsPrivileged }: CreateR
   if (Object.keys(documentOf(body.Volumes)).some((path) => !volumes.includes(path))) refuse('Volumes');
 }
 
-/** Engines read names whatever their letters' case, and the last of several counts. */
+/**
+ * Engines read names whatever their letters' case, and the last of several counts. They also take some letters of other
+ * alphabets for our own: no field has any.
+ */
 function isDisguised(field: string): boolean {
-  return measured.some((name) => field !== name && field.toLowerCase() === name.toLowerCase());
+  return !/^\w+$/.test(field) || measured.some((name) => field !== name && field.toLowerCase() === name.toLowerCase());
 }
 
 const measured = ['HostConfig', 'Volumes', 'NetworkingConfig'];
@@ -59,7 +62,11 @@ const namespaceRule =
 const rules: Record<string, Rule> = {
   ...Object.fromEntries(namespaceModes.map((mode) => [mode, namespaceRule(mode)])),
 
-  Links: (value, { HostConfig }) => isDeepStrictEqual(value ?? null, ownLinks(documentOf(HostConfig)) ?? null),
+  Links(value, { HostConfig }) {
+    const had = ownLinks(documentOf(HostConfig)) ?? null;
+    if (!Array.isArray(had) || !Array.isArray(value)) return (value ?? null) === had;
+    return value.length === had.length && value.every((link, index) => isOwnLink(link, had[index]));
+  },
 
   Binds(value, basis) {
     const had = textsOf(documentOf(basis.HostConfig).Binds);
@@ -77,6 +84,12 @@ const rules: Record<string, Rule> = {
 
 const documents = listOf((value) => (isRecord(value) ? value : undefined));
 const isNothing = (value: unknown) => value === null || value === undefined;
+
+/** A link as it was, or under the same alias to a container that is named by its id. */
+function isOwnLink(link: unknown, had = ''): boolean {
+  const [, source, alias] = /^([^:]+):([^:]+)$/.exec(text(link) ?? '') ?? [];
+  return link === had || (/^[0-9a-f]{64}$/.test(source ?? '') && had.endsWith(`:${alias}`));
+}
 
 /** `name:/path:nocopy` in the place of `/path`, of a volume that the container has there. */
 function isOwnBind(bind: string, basis: Document): boolean {
@@ -107,7 +120,7 @@ function isVolumeMount({ Type, Source, Target, ReadOnly, VolumeOptions, ...rest 
 
 /** Whether the container has this very volume, by its name, at this very place, and may write to it unless it is `ro`. */
 function isVolume(basis: Document, name: string, destination: string, isReadOnly: boolean): boolean {
-  const path = destination.replace(/(?<=.)\/$/, '');
+  const path = pathOf(destination);
   return (documents(basis.Mounts) ?? []).some(
     (mount) =>
       mount.Type === 'volume' &&

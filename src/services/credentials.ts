@@ -7,6 +7,9 @@ import { defaultRegistry } from './references.ts';
 /** What somebody proves to a registry who they are with. They are held for one call and kept nowhere. */
 export type Credentials = { username: string; password: string } | { identityToken: string };
 
+/** Credentials for one registry, by its host as references name it. */
+export type RegistryLogin = { registry: string; credentials: Credentials };
+
 /** What was found for a registry; `note` says in a sentence why something that was to be used could not be. */
 export type Found = { credentials: Credentials | undefined; note: string };
 

@@ -43,7 +43,7 @@ export type OperationsTable = {
 };
 
 /** A rebuild under way; `plan` is JSON. */
-export type RebuildsTable = { operation: number; phase: string; plan: string };
+export type RebuildsTable = { id: Generated<number>; operation: number; phase: string; plan: string };
 
 /** What a registry had under a reference when it was last asked. */
 export type RegistryDigestsTable = {
@@ -100,11 +100,11 @@ export async function openDatabase(dataDir: string, migrations: string = migrati
      * Runs writes that have to be on the disk before this resolves, also should the machine lose its power: usual writes
      * survive the end of this process only.
      */
-    durably: (write: (db: Kysely<Schema>) => Promise<unknown>) =>
+    durably: <T>(write: (db: Kysely<Schema>) => Promise<T>): Promise<T> =>
       db.connection().execute(async (connection) => {
         await sql`pragma synchronous = full`.execute(connection);
         try {
-          await write(connection);
+          return await write(connection);
         } finally {
           await sql`pragma synchronous = normal`.execute(connection);
         }

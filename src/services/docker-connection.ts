@@ -7,6 +7,7 @@ import Docker from 'dockerode';
 import { isProblem, Problem } from '../errors.ts';
 import { connectionProblem, engineProblem } from './docker-errors.ts';
 import { checkCall, type GateCall } from './docker-gate.ts';
+import { parseExact } from './exact-json.ts';
 import { isRecord } from './readers.ts';
 
 /** Where the engine listens, as read from `DOCKER_HOST` and its TLS settings. */
@@ -34,6 +35,8 @@ export type Call = GateCall & {
   body?: object | undefined;
   headers?: Record<string, string> | undefined;
   subject?: string | undefined;
+  /** Whether its answer is read without rounding large integers, see exact-json.ts. */
+  isExact?: boolean;
   /** ms; for a whole answer it is all, for a stream it ends with the answer's head. */
   timeout: number;
   signal?: AbortSignal | undefined;
@@ -206,7 +209,7 @@ async function readBody(answer: IncomingMessage, signal: AbortSignal): Promise<s
 }
 
 function toJson<T>(call: Call, status: number, body: string): T {
-  const json = parse(body);
+  const json = parse(body, call.isExact ? parseExact : JSON.parse);
   const podmanFault = isRecord(json) && typeof json.response === 'number' && json.response >= 400 ? json.response : 0;
   const isFault = status >= 300 && status !== 304;
   const fault = isFault ? status : podmanFault;
@@ -222,9 +225,9 @@ function messageOf(json: unknown, body: string): string {
   return (typeof message === 'string' ? message : body).trim().slice(0, 2_000);
 }
 
-function parse(body: string): unknown {
+function parse(body: string, read: (text: string) => unknown): unknown {
   try {
-    return JSON.parse(body);
+    return read(body);
   } catch {
     return undefined;
   }

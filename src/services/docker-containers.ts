@@ -93,6 +93,7 @@ export function containerCalls({ request, stream }: DockerConnection, timeouts: 
           ...list,
           path: `/containers/${containerSegment(ref)}/json`,
           subject: `Container ${name}`,
+          isExact: true,
           signal,
         }),
       ),

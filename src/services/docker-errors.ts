@@ -11,6 +11,9 @@ type Rule = {
 };
 
 /** Calls in which the engine asks a registry. */
+/** Calls that fill the disk. */
+const fillingPath = /^\/(images|containers)\/create$/;
+
 const registryPath = /^\/(images\/create|distribution\/.*)$/;
 
 const nameIn = (subject: string) => subject.replace(/^Image /, '');
@@ -30,7 +33,12 @@ function lastReason(message: string): string {
  * Docker answers 409, and Docker 28 words its conflicts differently from 20.10.
  */
 const rules: readonly Rule[] = [
-  { words: /no space left on device/i, code: 'no_space', detail: () => "There is no space left on the engine's disk." },
+  {
+    path: fillingPath,
+    words: /no space left on device/i,
+    code: 'no_space',
+    detail: () => "There is no space left on the engine's disk.",
+  },
   {
     path: registryPath,
     words: /no matching manifest|does not match the (specified|expected) platform|no match for platform/i,

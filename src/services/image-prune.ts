@@ -20,13 +20,10 @@ export function pruneImages(
       const removed = (items ?? []).flatMap(({ Deleted: id }) => id ?? []);
       const untagged = (items ?? []).flatMap(({ Untagged: tag }) => tag ?? []);
       const results = untagged.map((tag) => ({ id: '', name: tag, ok: true, detail: 'removed' }));
-      run.note(`${removed.length} layers and images`);
-      return { message: toMessage(removed.length, bytes ?? 0), details: { results } };
+      const message = removed.length > 0 ? `${removed.length} images and layers were removed.` : nothingRemoved;
+      return { message, details: { results, freedBytes: bytes ?? 0 } };
     },
   );
 }
 
-function toMessage(removed: number, bytes: number): string {
-  if (removed === 0) return 'There was nothing to remove.';
-  return `${(bytes / 1e6).toFixed(1)} MB were freed.`;
-}
+const nothingRemoved = 'There was nothing to remove.';

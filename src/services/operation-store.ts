@@ -71,6 +71,8 @@ export function createOperationStore(db: Db) {
         .deleteFrom('operations')
         .where('id', '<=', oldest.id)
         .where('state', 'not in', ['queued', 'running'])
+        // A rebuild that has to be taken up again needs its operation.
+        .where('id', 'not in', (query) => query.selectFrom('rebuilds').select('operation'))
         .execute();
     },
   };
@@ -109,6 +111,7 @@ function toOperation(row: Row): Operation {
     steps: JSON.parse(row.steps) as Step[],
     details: JSON.parse(row.details) as Details,
     canCancel: false,
+    isUnfinished: false,
     isSeen: row.seen === 1,
     queuedAt: row.queued_at,
     startedAt: row.started_at,

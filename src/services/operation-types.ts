@@ -27,8 +27,8 @@ export type Step = {
   finishedAt: number | null;
 };
 
-/** How one of several things fared. */
-export type Result = { id: string; name: string; ok: boolean; detail: string };
+/** How one of several things fared; with the last log lines of a container that did not come up. */
+export type Result = { id: string; name: string; ok: boolean; detail: string; lastLines?: string[] };
 
 /** What an operation of its kind has to show beside its steps. */
 export type Details = {
@@ -36,6 +36,8 @@ export type Details = {
   /** Bytes loaded, and of how many. */
   bytes?: { current: number; total: number; perSecond: number };
   results?: Result[];
+  /** What the engine freed of its disk, bytes. */
+  freedBytes?: number;
   /** The last log lines of a container that did not come up. */
   lastLines?: string[];
   /** The engine's own words, where it failed by its refusal. */
@@ -58,6 +60,8 @@ export type Operation = {
   details: Details;
   /** Whether it can be cancelled now. */
   canCancel: boolean;
+  /** Whether something is left of it that has to be taken up again; until then it holds what it works on. */
+  isUnfinished: boolean;
   /** Whether its failure was read; true where there is none. */
   isSeen: boolean;
   queuedAt: number;

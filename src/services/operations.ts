@@ -1,9 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isProblem, Problem } from '../errors.ts';
+import { createClaims } from './claims.ts';
 import type { Database } from './database.ts';
+import { createListeners } from './listeners.ts';
+import { Cancelled, cutShort, type Outcome, toFailure, Unfinished } from './operation-outcomes.ts';
 import { beginStep, endSteps, noteStep, toStep } from './operation-steps.ts';
 import { createOperationStore, type OperationQuery } from './operation-store.ts';
-import { type Details, isActive, type Operation, type OperationKind } from './operation-types.ts';
+import {
+  type Details,
+  isActive,
+  type Operation,
+  type OperationKind,
+  type OperationState,
+  type Step,
+} from './operation-types.ts';
+import { createRecentOperations } from './recent-operations.ts';
 
 /** What is to be done: its kind and target as people know them, who wants it, and what nobody else may work on. */
 export type Wanted = {
@@ -13,14 +24,6 @@ export type Wanted = {
   /** Keys of all that it works on, such as `container:<id>`; two operations never share one. */
   claims: readonly string[];
   canCancel: boolean;
-};
-
-/** How an operation ended, where it did not throw. */
-export type Outcome = {
-  message: string;
-  state?: 'succeeded' | 'failed' | 'rolled_back' | 'interrupted';
-  error?: unknown;
-  details?: Details;
 };
 
 /** An operation as its own work sees it. */
@@ -38,8 +41,8 @@ export type Run = {
   current(): string;
   /** Says more about the running step. */
   note(detail: string): void;
-  /** Ends the running step as the one that failed, where the work goes on to undo what was done. */
-  failStep(detail: string): void;
+  /** Ends the running step before the next one begins, and says how it went. */
+  endStep(state: 'done' | 'failed', detail: string): void;
   report(changes: { progress?: number | null; message?: string; details?: Details }): void;
   /** From here on it can't be cancelled. */
   hold(): void;
@@ -53,28 +56,19 @@ export type Run = {
 /** The work itself. What it throws is a failure; Unfinished leaves it for the next start. */
 export type Work = (run: Run) => Promise<Outcome>;
 
-/** Thrown by work that the program's end cut short, and that the next start takes up again. */
-export class Unfinished extends Error {
-  override name = 'Unfinished';
-}
-
-/** Why a run's signal aborted, where somebody cancelled it. */
-export class Cancelled extends Error {
-  override name = 'Cancelled';
-}
-
 /** Bounds; times in ms. */
 export type OperationBounds = { running: number; waiting: number; saveMs: number; shownMs: number; closeMs: number };
 
 const defaultBounds: OperationBounds = { running: 4, waiting: 100, saveMs: 1_000, shownMs: 15_000, closeMs: 1_500 };
-const maxRecent = 20;
+const maxUnread = 20;
+/** The id of an operation that is not kept yet. */
+const unkept = 0;
 
 type Log = { info(details: object, message: string): void; warn(details: object, message: string): void };
 
-/** What is known of an operation that goes on, beside what people see. */
-type Active = {
+/** An operation that goes on, and what is known of it beside what people see. */
+type Item = {
   operation: Operation;
-  claims: readonly string[];
   work: Work;
   cancel: AbortController;
   saving: Promise<unknown>;
@@ -88,65 +82,58 @@ export type Operations = Awaited<ReturnType<typeof createOperations>>;
 /**
  * Opens the operations: work that takes longer than a click, as rows that people can watch, leave, and come back to.
  * It goes on whoever looks. At most four run at once, others wait in their order; two that work on the same thing never
- * do. Those that were running when the program ended are `interrupted`, but for the ids in `resumed`: they stay running
- * and have to be taken up by `resume`.
+ * do. Those that were running when the program ended are `interrupted`, but for those in `unfinishedClaims`, by their
+ * ids: they hold what they work on until `resume` takes them up.
  */
 export async function createOperations(
   { db }: Pick<Database, 'db'>,
   log: Log,
-  resumed: readonly number[] = [],
+  unfinishedClaims: ReadonlyMap<number, readonly string[]> = new Map(),
   wantedBounds: Partial<OperationBounds> = {},
 ) {
   const bounds = { ...defaultBounds, ...wantedBounds };
   const store = createOperationStore(db);
-  const active = new Map<number, Active>();
-  const claimed = new Map<string, Operation | 'being started'>();
-  const waiting: Active[] = [];
-  const listeners = new Set<(operation: Operation) => void>();
-  const claimListeners = new Set<() => void>();
+  const claims = createClaims<Item>();
+  const active = new Map<number, Item>();
+  /** Those of which something is left that has to be taken up again. */
+  const unfinished = new Map<number, Item>();
+  const waiting: Item[] = [];
+  const changes = createListeners<Operation>(log, 'the operations');
+  const claimChanges = createListeners(log, 'the claims');
   const closing = new AbortController();
   let running = 0;
   let isClosed = false;
   let closed: Promise<void> | undefined;
 
   await interruptLost();
-  /** What a page shows besides those that run: failures that nobody read, and what has just succeeded. */
-  const recent = new Map<number, Operation>((await store.unseen(maxRecent)).reverse().map((item) => [item.id, item]));
+  await keepUnfinished();
+  const recent = createRecentOperations((await store.unseen(maxUnread)).reverse(), bounds.shownMs, (operation) => {
+    if (!isClosed) changes.tell(operation);
+  });
 
   async function interruptLost() {
     const lost = await store.list({ states: ['queued', 'running'], limit: 10_000 });
-    for (const operation of lost.filter(({ id }) => !resumed.includes(id))) {
-      const error = operation.state === 'queued' ? 'Fairlead ended before it began.' : 'Fairlead ended while it ran.';
-      const steps = endSteps(operation.steps, 'failed');
+    for (const operation of lost.filter(({ id }) => !unfinishedClaims.has(id))) {
+      const error = cutShort(operation.state === 'running');
+      const steps = begunSteps(endSteps(operation.steps, 'failed'));
       await store.update({ ...operation, ...ended('interrupted'), steps, message: error, error, isSeen: false });
     }
   }
 
-  function tell(operation: Operation) {
-    for (const listener of listeners) {
-      try {
-        listener(operation);
-      } catch (err) {
-        log.warn({ err }, 'a listener of the operations failed');
-      }
-    }
-  }
-
-  /** Says that something began or ceased to be worked on. */
-  function tellClaims() {
-    for (const listener of claimListeners) {
-      try {
-        listener();
-      } catch (err) {
-        log.warn({ err }, 'a listener of the operations failed');
-      }
+  async function keepUnfinished() {
+    for (const [id, keys] of unfinishedClaims) {
+      const operation = await store.find(id);
+      if (!operation) continue;
+      const item = toItem({ ...operation, isUnfinished: true }, leftAlone);
+      claims.take(item, keys);
+      unfinished.set(id, item);
     }
   }
 
   // ── keeping ──
 
   /** Keeps an operation; what comes while one write is under way is kept after it. */
-  function save(item: Active): Promise<unknown> {
+  function save(item: Item): Promise<unknown> {
     clearTimeout(item.timer);
     item.timer = undefined;
     item.saving = item.saving
@@ -155,67 +142,51 @@ export async function createOperations(
     return item.saving;
   }
 
-  function change(item: Active, changes: Partial<Operation>, isStep = false) {
-    item.operation = { ...item.operation, ...changes };
-    for (const claim of item.claims) claimed.set(claim, item.operation);
+  function change(item: Item, different: Partial<Operation>, isStep = false) {
+    item.operation = { ...item.operation, ...different };
     if (isStep) void save(item);
     else item.timer ??= setTimeout(() => void save(item), bounds.saveMs).unref();
-    tell(item.operation);
+    changes.tell(item.operation);
   }
 
   // ── starting ──
 
-  function holderOf(claims: readonly string[]): Operation | undefined {
-    for (const claim of claims) {
-      const holder = claimed.get(claim);
-      if (holder === 'being started') throw new Problem('conflict', 'Another operation on it is just being started.');
-      if (holder) return holder;
-    }
-    return undefined;
-  }
-
-  function refuseConflict({ claims }: Wanted) {
-    if (closing.signal.aborted) throw new Problem('conflict', 'Fairlead is ending: nothing new is started.');
-    const holder = holderOf(claims);
-    if (holder) throw conflict(holder);
-    if (waiting.length >= bounds.waiting) {
-      throw new Problem('rate_limited', `${bounds.waiting} operations wait already. Try again when some have ended.`);
-    }
+  /** @throws Problem `conflict` that names the operation which holds one of these keys */
+  function requireFree(keys: readonly string[], asking?: Item) {
+    const holder = claims.holder(keys, asking);
+    if (holder) throw conflict(holder.operation);
   }
 
   async function start(wanted: Wanted, work: Work): Promise<Operation> {
-    refuseConflict(wanted);
-    for (const claim of wanted.claims) claimed.set(claim, 'being started');
-    const fresh = { ...toNew(wanted), state: running < bounds.running ? 'running' : 'queued' } as const;
+    if (closing.signal.aborted) throw new Problem('conflict', 'Fairlead is ending: nothing new is started.');
+    requireFree(wanted.claims);
+    if (waiting.length >= bounds.waiting) {
+      throw new Problem('rate_limited', `${bounds.waiting} operations wait already. Try again when some have ended.`);
+    }
+    const item = toItem(toNew(wanted, running < bounds.running ? 'running' : 'queued'), work);
+    claims.take(item, wanted.claims);
     try {
-      const id = await store.insert(fresh);
-      return admit({ ...fresh, id }, wanted, work);
+      item.operation = { ...item.operation, id: await store.insert(item.operation) };
     } catch (error) {
-      for (const claim of wanted.claims) claimed.delete(claim);
+      claims.release(item);
       throw error;
     }
-  }
-
-  function admit(operation: Operation, { claims }: Pick<Wanted, 'claims'>, work: Work): Operation {
-    const cancel = new AbortController();
-    const done = Promise.resolve();
-    const item: Active = { operation, claims, work, cancel, saving: done, timer: undefined, done };
-    active.set(operation.id, item);
-    for (const claim of claims) claimed.set(claim, operation);
-    waiting.push(item);
-    admitNext();
-    tell(item.operation);
-    tellClaims();
+    admit(item);
+    claimChanges.tell();
     return item.operation;
   }
 
-  function takeMore(item: Active, claims: readonly string[]) {
-    const fresh = claims.filter((claim) => !item.claims.includes(claim));
-    const holder = holderOf(fresh);
-    if (holder) throw conflict(holder);
-    item.claims = [...item.claims, ...fresh];
-    for (const claim of fresh) claimed.set(claim, item.operation);
-    tellClaims();
+  function admit(item: Item) {
+    active.set(item.operation.id, item);
+    waiting.push(item);
+    admitNext();
+    changes.tell(item.operation);
+  }
+
+  function takeMore(item: Item, keys: readonly string[]) {
+    requireFree(keys, item);
+    claims.take(item, keys);
+    claimChanges.tell();
   }
 
   function admitNext() {
@@ -225,7 +196,7 @@ export async function createOperations(
     }
   }
 
-  async function execute(item: Active) {
+  async function execute(item: Item) {
     running++;
     change(item, { state: 'running', startedAt: item.operation.startedAt ?? Date.now() }, true);
     const run = toRun(item);
@@ -242,19 +213,19 @@ export async function createOperations(
     }
   }
 
-  function toRun(item: Active): Run {
+  function toRun(item: Item): Run {
     const steps = () => item.operation.steps;
     return {
       id: item.operation.id,
       signal: AbortSignal.any([item.cancel.signal, closing.signal]),
       closing: closing.signal,
       plan: (names) => change(item, { steps: names.map(toStep) }, true),
-      step: (name, detail = '') => change(item, { steps: beginStep(steps(), name, detail) }, true),
+      step: (name, detail = '') => change(item, { steps: beginStep(steps(), name, detail), message: name }, true),
       current: () => steps().find((step) => step.state === 'running')?.name ?? '',
       note: (detail) => change(item, { steps: noteStep(steps(), detail) }),
-      failStep: (detail) => change(item, { steps: endSteps(steps(), 'failed', detail) }, true),
-      report: ({ details, ...changes }) =>
-        change(item, { ...changes, ...(details && { details: { ...item.operation.details, ...details } }) }),
+      endStep: (state, detail) => change(item, { steps: endSteps(steps(), state, detail) }, true),
+      report: ({ details, ...different }) =>
+        change(item, { ...different, ...(details && { details: { ...item.operation.details, ...details } }) }),
       hold: () => change(item, { canCancel: false }),
       claim: (claims) => takeMore(item, claims),
     };
@@ -262,22 +233,23 @@ export async function createOperations(
 
   // ── ending ──
 
-  function finish(item: Active, { message, state = 'succeeded', error, details }: Outcome) {
+  function finish(item: Item, { message, state = 'succeeded', error, details, isUnfinished = false }: Outcome) {
     const isDone = state === 'succeeded';
-    const { details: told, ...failure } = isDone ? { details: {} } : toFailure(error);
-    end(item, {
+    const { details: told, ...failure } = isDone ? { details: {}, error: null } : toFailure(error);
+    const different = {
       ...ended(state),
       ...failure,
       ...(isDone && { progress: 1 }),
       message,
       steps: endSteps(item.operation.steps, state === 'failed' ? 'failed' : 'done'),
       details: { ...item.operation.details, ...details, ...told },
-      isSeen: isDone,
-    });
+      isSeen: isDone || failure.error === null,
+    };
+    end(item, different, isUnfinished);
   }
 
-  function fail(item: Active, error: unknown) {
-    const { details, ...failure } = toFailure(error);
+  function fail(item: Item, error: unknown) {
+    const { details, ...failure } = toFailure(error, item.operation.startedAt !== null);
     const isUnforeseen = failure.errorCode === 'internal';
     if (isUnforeseen) log.warn({ err: error, operation: item.operation.id }, 'an operation failed, nobody foresaw why');
     end(item, {
@@ -290,52 +262,55 @@ export async function createOperations(
     });
   }
 
-  function end(item: Active, changes: Partial<Operation>) {
-    item.operation = { ...item.operation, ...changes, canCancel: false };
-    // What was planned and never begun says nothing any more.
-    item.operation.steps = item.operation.steps.filter((step) => step.state !== 'waiting');
-    release(item);
+  function end(item: Item, different: Partial<Operation>, isUnfinished = false) {
+    item.operation = { ...item.operation, ...different, canCancel: false, isUnfinished };
+    item.operation.steps = begunSteps(item.operation.steps);
+    active.delete(item.operation.id);
+    if (isUnfinished) unfinished.set(item.operation.id, item);
+    else claims.release(item);
     void save(item).then(() => (isClosed ? undefined : store.prune().catch(() => {})));
-    show(item.operation);
+    recent.show(item.operation);
     log.info({ operation: item.operation.id, state: item.operation.state }, 'an operation ended');
-    tell(item.operation);
+    changes.tell(item.operation);
+    claimChanges.tell();
   }
 
   /** What the program's end cut short stays as it is in the database, where the next start finds it. */
-  function leave(item: Active) {
-    release(item);
+  function leave(item: Item) {
+    active.delete(item.operation.id);
+    unfinished.set(item.operation.id, item);
     void save(item);
   }
 
-  function release(item: Active) {
-    active.delete(item.operation.id);
-    for (const claim of item.claims) claimed.delete(claim);
-    tellClaims();
-  }
-
-  function show(operation: Operation) {
-    recent.set(operation.id, operation);
-    const isShort = operation.isSeen;
-    if (isShort) setTimeout(() => hide(operation.id), bounds.shownMs).unref();
-    // Many may end within the time that a success is shown.
-    for (const isSeen of [true, false]) {
-      const kept = [...recent.values()].filter((item) => item.isSeen === isSeen);
-      for (const { id } of kept.slice(0, Math.max(0, kept.length - maxRecent))) recent.delete(id);
-    }
-  }
-
-  function hide(id: number) {
-    const operation = recent.get(id);
-    if (!recent.delete(id) || !operation || isClosed) return;
-    tell(operation);
-  }
-
   /** As it is now, which may not be kept yet. */
-  const known = (id: number) => active.get(id)?.operation ?? recent.get(id);
+  const known = (id: number) => (active.get(id) ?? unfinished.get(id))?.operation ?? recent.find(id);
+
+  /** Those that go on: what has to be taken up again does, unless it ended in the meantime. */
+  const goingOn = () => [...unfinished.values(), ...active.values()].map(({ operation }) => operation).filter(isActive);
+
+  async function refusalToCancel(id: number): Promise<Problem> {
+    if (!(known(id) ?? (await store.find(id)))) return new Problem('not_found', `Operation ${id} not found`);
+    const words = unfinished.has(id)
+      ? 'waits for the engine, to be finished or undone: it can no longer be cancelled.'
+      : 'has ended already.';
+    return new Problem('conflict', `Operation ${id} ${words}`);
+  }
+
+  async function refusalToAbandon(id: number): Promise<Problem> {
+    const operation = known(id) ?? (await store.find(id));
+    if (!operation) return new Problem('not_found', `Operation ${id} not found`);
+    const words = isActive(operation)
+      ? 'goes on: it can be given up when that failed.'
+      : 'has nothing left to be done.';
+    return new Problem('conflict', `Operation ${id} ${words}`);
+  }
 
   async function closeOnce() {
     closing.abort(new Unfinished());
-    for (const item of waiting.splice(0)) fail(item, new Unfinished());
+    for (const item of waiting.splice(0)) {
+      if (item.operation.startedAt === null) fail(item, new Unfinished());
+      else leave(item);
+    }
     const items = [...active.values()];
     const patience = new AbortController();
     const bound = sleep(bounds.closeMs, undefined, { signal: patience.signal }).catch(() => {});
@@ -343,8 +318,8 @@ export async function createOperations(
     patience.abort();
     await Promise.all(items.map(save));
     isClosed = true;
-    listeners.clear();
-    claimListeners.clear();
+    changes.clear();
+    claimChanges.clear();
   }
 
   return {
@@ -354,12 +329,15 @@ export async function createOperations(
      */
     start,
 
-    /** Takes up an operation that an earlier process left unfinished; it can't be cancelled. */
-    async resume(id: number, claims: readonly string[], work: Work): Promise<void> {
-      const operation = await store.find(id);
-      if (!operation || active.has(id) || closing.signal.aborted) return;
-      recent.delete(id);
-      admit({ ...operation, ...reopened }, { claims }, work);
+    /** Takes up an operation of which something is left; it can't be cancelled. One that goes on is left alone. */
+    resume(id: number, work: Work): void {
+      const item = unfinished.get(id);
+      if (!item || closing.signal.aborted) return;
+      unfinished.delete(id);
+      recent.forget(id);
+      Object.assign(item, toItem({ ...item.operation, ...reopened }, work));
+      admit(item);
+      claimChanges.tell();
     },
 
     /**
@@ -368,10 +346,7 @@ export async function createOperations(
      */
     async cancel(id: number): Promise<Operation> {
       const item = active.get(id);
-      if (!item) {
-        if (!(await store.find(id))) throw new Problem('not_found', `Operation ${id} not found`);
-        throw new Problem('conflict', `Operation ${id} has ended already.`);
-      }
+      if (!item) throw await refusalToCancel(id);
       if (!item.operation.canCancel) throw new Problem('conflict', `Operation ${id} can't be cancelled any more.`);
       item.cancel.abort(new Cancelled());
       const place = waiting.indexOf(item);
@@ -384,11 +359,32 @@ export async function createOperations(
 
     /** Takes note that somebody has read how it ended; pages no longer show it by themselves. */
     async dismiss(id: number): Promise<void> {
-      const operation = recent.get(id) ?? (await store.find(id));
+      const operation = known(id) ?? (await store.find(id));
       if (!operation) throw new Problem('not_found', `Operation ${id} not found`);
       if (isActive(operation)) throw new Problem('conflict', `Operation ${id} still runs.`);
-      await store.update({ ...operation, isSeen: true });
-      hide(id);
+      const read = { ...operation, isSeen: true };
+      const item = unfinished.get(id);
+      if (item) item.operation = read;
+      await store.update(read);
+      recent.hide(id);
+    },
+
+    /**
+     * Gives up what has to be taken up again, once that is forgotten, and lets go of what it holds.
+     * @throws Problem `not_found`, or `conflict` where nothing is left of it, or where it goes on
+     */
+    async abandon(id: number, forget: () => Promise<unknown>): Promise<Operation> {
+      const item = unfinished.get(id);
+      if (!item || isActive(item.operation)) throw await refusalToAbandon(id);
+      unfinished.delete(id);
+      await forget();
+      claims.release(item);
+      item.operation = { ...item.operation, message: givenUp, isUnfinished: false };
+      void save(item);
+      recent.refresh(item.operation);
+      changes.tell(item.operation);
+      claimChanges.tell();
+      return item.operation;
     },
 
     /** An operation, running or past. */
@@ -401,40 +397,31 @@ export async function createOperations(
     },
 
     /** Those that run or wait. */
-    active: (): Operation[] => [...active.values()].map(({ operation }) => operation),
+    active: goingOn,
 
     /** What every page shows: those that run or wait, failures that nobody has read, what has just succeeded. */
     current: (): Operation[] =>
-      [...new Map([...recent, ...[...active].map(([id, item]) => [id, item.operation] as const)]).values()].sort(
+      [...new Map([...recent.all(), ...goingOn()].map((operation) => [operation.id, operation])).values()].sort(
         (a, b) => b.id - a.id,
       ),
 
-    /** The operation that works on something now, by one of its claims. */
+    /** The operation that holds a claim; it may have ended, and have to be taken up again. */
     holder(claim: string): Operation | undefined {
-      const holder = claimed.get(claim);
-      return holder === 'being started' ? undefined : holder;
+      const operation = claims.holder([claim])?.operation;
+      return operation?.id === unkept ? undefined : operation;
     },
 
     /**
      * Lets something else be done to what these claims stand for.
      * @throws Problem `conflict` that names the operation which works on it
      */
-    requireFree(claims: readonly string[]): void {
-      const holder = holderOf(claims);
-      if (holder) throw conflict(holder);
-    },
+    requireFree: (keys: readonly string[]): void => requireFree(keys),
 
     /** Calls back with each operation that became different; returns how to stop that. */
-    onChange(listener: (operation: Operation) => void): () => void {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
+    onChange: changes.add,
 
     /** Calls back when something began or ceased to be worked on; returns how to stop that. */
-    onClaims(listener: () => void): () => void {
-      claimListeners.add(listener);
-      return () => void claimListeners.delete(listener);
-    },
+    onClaims: claimChanges.add,
 
     /** Ends all work that can be ended, and waits for it, 1.5 s at most. Further calls wait for the first. */
     close(): Promise<void> {
@@ -444,18 +431,30 @@ export async function createOperations(
   };
 }
 
-const conflict = (holder: Operation) =>
-  new Problem(
-    'conflict',
-    `Operation ${holder.id} works on it already: ${holder.kind.replace('_', ' ')} ${holder.target}.`,
-  );
+function toItem(operation: Operation, work: Work): Item {
+  const done = Promise.resolve();
+  return { operation, work, cancel: new AbortController(), saving: done, timer: undefined, done };
+}
 
-function toNew({ kind, target, actor, canCancel }: Wanted): Omit<Operation, 'id' | 'state'> {
-  const now = Date.now();
+const givenUp = 'It was given up: what it left stays as it is.';
+
+/** The work of what waits to be taken up. */
+const leftAlone: Work = () => Promise.reject(new Unfinished());
+
+function conflict({ id, kind, target, state }: Operation): Problem {
+  if (id === unkept) return new Problem('conflict', 'Another operation on it is just being started.');
+  const what = `${kind.replaceAll('_', ' ')} ${target}`;
+  const words = isActive({ state }) ? `works on it already: ${what}` : `still has to be finished or undone: ${what}`;
+  return new Problem('conflict', `Operation ${id} ${words}.`);
+}
+
+function toNew({ kind, target, actor, canCancel }: Wanted, state: OperationState): Operation {
   return {
+    id: unkept,
     kind,
     target,
     actor,
+    state,
     progress: null,
     message: '',
     error: null,
@@ -463,8 +462,9 @@ function toNew({ kind, target, actor, canCancel }: Wanted): Omit<Operation, 'id'
     steps: [],
     details: {},
     canCancel,
+    isUnfinished: false,
     isSeen: true,
-    queuedAt: now,
+    queuedAt: Date.now(),
     startedAt: null,
     finishedAt: null,
   };
@@ -477,19 +477,10 @@ const reopened = {
   errorCode: null,
   isSeen: true,
   canCancel: false,
+  isUnfinished: false,
 } as const;
 
-const ended = (state: Operation['state']) => ({ state, finishedAt: Date.now() }) as const;
+const ended = (state: OperationState) => ({ state, finishedAt: Date.now() }) as const;
 
-type Failure = Pick<Operation, 'error' | 'errorCode'> & { details: Details };
-
-/** What is told of a failure: nothing where somebody wanted it. */
-function toFailure(error: unknown): Failure {
-  if (error instanceof Cancelled) return { error: null, errorCode: null, details: {} };
-  if (error instanceof Unfinished) return { error: 'Fairlead ended while it ran.', errorCode: null, details: {} };
-  if (!isProblem(error)) return { error: unforeseen, errorCode: 'internal', details: {} };
-  const { message, code, engineMessage } = error;
-  return { error: message, errorCode: code, details: engineMessage ? { engineMessage } : {} };
-}
-
-const unforeseen = 'It failed for a reason that nobody foresaw. The log of this program tells more.';
+/** What was planned and never begun says nothing any more. */
+const begunSteps = (steps: readonly Step[]): Step[] => steps.filter((step) => step.state !== 'waiting');

@@ -3,8 +3,9 @@ import { containerClaim, projectClaim } from './claims.ts';
 import type { Container } from './containers.ts';
 import type { DockerPort } from './docker.ts';
 import type { Inventory } from './inventory.ts';
+import type { Outcome } from './operation-outcomes.ts';
 import type { Operation, Result } from './operation-types.ts';
-import type { Operations, Outcome, Run } from './operations.ts';
+import type { Operations, Run } from './operations.ts';
 
 /** What can be done to all containers of a project. */
 export const projectActions = ['start', 'stop', 'restart'] as const;

@@ -1,4 +1,4 @@
-import { Problem } from '../errors.ts';
+import { Problem, unlessNotFound } from '../errors.ts';
 import { imageClaim } from './claims.ts';
 import { type CredentialStore, type Credentials, toAuthHeader } from './credentials.ts';
 import type { DockerPort } from './docker.ts';
@@ -85,7 +85,7 @@ export function createPulls({ docker, operations, credentials, inventory, onPull
 
   /** The image that a reference names now; undefined where the engine has none. */
   async function idOf(reference: Reference): Promise<string | undefined> {
-    const image = await docker.imageDocument(reference.text).catch(unlessMissing);
+    const image = await docker.imageDocument(reference.text).catch(unlessNotFound);
     return isRecord(image) ? text(image.Id) : undefined;
   }
 
@@ -155,9 +155,4 @@ function createSilence({ addressText, timeouts }: DockerPort, reference: Referen
     },
     end: () => clearTimeout(timer),
   };
-}
-
-function unlessMissing(error: unknown): undefined {
-  if (error instanceof Problem && error.code === 'not_found') return undefined;
-  throw error;
 }

@@ -1,25 +1,25 @@
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { type ErrorCode, isProblem } from '../errors.ts';
+import { isProblem } from '../errors.ts';
 import type { DockerPort } from './docker.ts';
 import { bareId } from './images.ts';
-import type { OwnContainer } from './own-container.ts';
 import { type Document, documentOf, textsOf, variableName, withDefaults, wordsOf } from './own-settings.ts';
 import { number, text } from './readers.ts';
-import { configOf, hostOf, idOf, imageIdOf, nameOf, type Survey, type Surveyed, stateOf } from './rebuild-survey.ts';
+import type { RebuildRules } from './rebuild-refusal.ts';
+import {
+  configOf,
+  hostOf,
+  idOf,
+  imageIdOf,
+  isLinkedTo,
+  isRunning,
+  nameOf,
+  type Survey,
+  type Surveyed,
+} from './rebuild-survey.ts';
 import type { Member, RebuildPlan } from './rebuild-types.ts';
-import { anonymousVolumes, joinedId, type Retag, toRecreation } from './recreation.ts';
+import { anonymousVolumes, type Retag, toRecreation } from './recreation.ts';
 import { type Reference, readReference } from './references.ts';
-
-/** What a rebuild may not do, as this program was set up. */
-export type RebuildRules = {
-  /** The container that this program runs in; null where it runs in none. */
-  own: OwnContainer | null;
-  allowsPrivileged: boolean;
-};
-
-/** Why a rebuild is refused; some that can't be pulled can still be made anew on the image they have. */
-export type Refusal = { code: ErrorCode; reason: string; offersSameImage: boolean };
 
 /** One setting that would change; null where there is none before or after. */
 export type Change = { field: string; name: string; before: string | null; after: string | null };
@@ -28,51 +28,8 @@ export type Change = { field: string; name: string; before: string | null; after
 export type NextImage = { text: string; image: Document; retag?: Retag | null };
 
 const defaultStopSeconds = 10;
-const swarmLabel = 'com.docker.swarm.task.id';
 /** So much of a name is kept in the names that both containers have on the way: engines allow 255 characters. */
 const maxStem = 200;
-
-// ── whether ──
-
-/** Why this container can't be rebuilt; null where it can. */
-export function refusalOf(survey: Survey, rules: RebuildRules, pulls: boolean): Refusal | null {
-  const reason = ownRefusal(survey, rules);
-  if (reason) return reason;
-  for (const dependant of survey.dependants) {
-    const theirs = ownRefusal(dependant, rules);
-    if (theirs)
-      return { ...theirs, reason: `${nameOf(dependant)} shares its namespaces and can't follow. ${theirs.reason}` };
-  }
-  if (!pulls || tagOf(survey)) return null;
-  const image = text(configOf(survey).Image) ?? '';
-  const why = image.includes('@') ? 'It is pinned to a digest, which never changes' : 'Its image has no tag to pull';
-  return refuse('conflict', `${why}. It can be made anew on the image it has.`, true);
-}
-
-function ownRefusal(surveyed: Surveyed, { own, allowsPrivileged }: RebuildRules): Refusal | null {
-  const name = nameOf(surveyed);
-  if (own && isOwn(surveyed, own)) return refuse('conflict', `${name} is Fairlead itself: it would end in the middle.`);
-  if (text(documentOf(configOf(surveyed).Labels)[swarmLabel])) {
-    return refuse('conflict', `${name} is a task of a Swarm service: the swarm would replace it. Update the service.`);
-  }
-  if (hostOf(surveyed).Privileged && !allowsPrivileged) {
-    return refuse('disabled', `${name} is privileged: it is rebuilt only where ENABLE names "privileged".`);
-  }
-  if (stateOf(surveyed) === 'removing') return refuse('conflict', `${name} is being removed.`);
-  if (stateOf(surveyed) === 'dead') return refuse('conflict', `${name} is dead: the engine failed to remove it.`);
-  return null;
-}
-
-/** Where it is not certain, whoever shares that container's network may be this program as well. */
-function isOwn(surveyed: Surveyed, { id, isCertain }: OwnContainer): boolean {
-  return idOf(surveyed) === id || (!isCertain && joinedId(text(hostOf(surveyed).NetworkMode)) === id);
-}
-
-const refuse = (code: ErrorCode, reason: string, offersSameImage = false): Refusal => ({
-  code,
-  reason,
-  offersSameImage,
-});
 
 /** The reference that a container's image can be pulled by; undefined where it is an id or pinned to a digest. */
 export function tagOf(surveyed: Surveyed): Reference | undefined {
@@ -87,14 +44,12 @@ function isIdOf(surveyed: Surveyed, written: string): boolean {
   return !isTag && /^(sha256:)?[0-9a-f]+$/.test(written) && bareId(imageIdOf(surveyed)).startsWith(bareId(written));
 }
 
-// ── how ──
-
 /** All that the transaction needs: the container on its next image, then those that follow it, on the images they have. */
 export async function planRebuild(
   docker: DockerPort,
   survey: Survey,
   next: NextImage,
-  rules: RebuildRules,
+  rules: Pick<RebuildRules, 'allowsPrivileged'>,
 ): Promise<RebuildPlan> {
   const token = randomBytes(4).toString('hex');
   const members = [toMember(survey, survey, next, await sameImage(docker, survey), token)];
@@ -102,7 +57,8 @@ export async function planRebuild(
     const same = await sameImage(docker, dependant);
     members.push(toMember(dependant, survey, same, same, token));
   }
-  return { phase: 'creating', members, allowsPrivileged: rules.allowsPrivileged };
+  const { allowsPrivileged } = rules;
+  return { id: 0, phase: 'creating', failure: null, watchedUntil: 0, members, retags: [], allowsPrivileged };
 }
 
 /** A container's own image, by the name it was given, so that it keeps this name; by its id where it never had one. */
@@ -126,7 +82,8 @@ export async function imageIfThere(docker: DockerPort, ref: string): Promise<Doc
 }
 
 function toMember(surveyed: Surveyed, { engine }: Survey, next: NextImage, same: NextImage, token: string): Member {
-  const { container, image } = surveyed;
+  const { container, image, borrowed } = surveyed;
+  const stem = nameOf(surveyed).slice(0, maxStem);
   const name = nameOf(surveyed);
   const state = documentOf(container.State);
   const nextId = text(next.image.Id) ?? imageIdOf(surveyed);
@@ -137,15 +94,17 @@ function toMember(surveyed: Surveyed, { engine }: Survey, next: NextImage, same:
     name,
     oldId: idOf(surveyed),
     newId: null,
-    newName: `${name.slice(0, maxStem)}.new-${token}`,
-    parkedName: `${name.slice(0, maxStem)}.old-${token}`,
+    newName: `${stem}.new-${token}`,
+    parkedName: `${stem}.old-${token}`,
+    standInId: null,
+    standInName: `${stem}.back-${token}`,
     imageId: nextId,
-    recreation: toRecreation({ container, image, next: renewed, engine }),
-    restoration: toRecreation({ container, image, next: restored, engine }),
+    recreation: toRecreation({ container, image, next: renewed, engine, borrowed }),
+    restoration: toRecreation({ container, image, next: restored, engine, borrowed }),
     basis: { Config: { Volumes: documentOf(config).Volumes }, HostConfig, Mounts },
-    wasRunning: state.Running === true || state.Restarting === true,
+    wasRunning: isRunning(surveyed),
     wasPaused: state.Paused === true,
-    isAutoRemoved: hostOf(surveyed).AutoRemove === true,
+    vanishes: isRunning(surveyed) && hostOf(surveyed).AutoRemove === true,
     stopMs: (number(configOf(surveyed).StopTimeout) ?? defaultStopSeconds) * 1_000,
     hasNewVolumes: newVolumes(surveyed, next).length > 0,
   };
@@ -227,26 +186,35 @@ function healthTexts(field: string, before: unknown, after: unknown) {
 /** What a person should know before a rebuild, a sentence each. */
 export function warningsOf(survey: Survey, next: NextImage | undefined, healthySeconds: number): string[] {
   const host = hostOf(survey);
-  const volumes = anonymousVolumes(survey.container);
-  const isRunning = documentOf(survey.container.State).Running === true;
+  const volumes = anonymousVolumes(survey.container, survey.borrowed);
+  const runs = isRunning(survey);
   const stop = number(configOf(survey).StopTimeout) ?? defaultStopSeconds;
   return [
-    isRunning && `It is down from its stop, which may take ${stop} s, until the new one has started.`,
+    runs && `It is down from its stop, which may take ${stop} s, until the new one has started.`,
     'What it wrote outside of its volumes is not taken along.',
     volumes.length > 0 &&
       `Its anonymous volumes move along with their data: ${volumes.map(({ destination }) => destination).join(', ')}.`,
-    survey.dependants.length > 0 &&
-      `These share its namespaces and are made anew after it, on the images they have: ${survey.dependants.map(nameOf).join(', ')}.`,
-    isRunning && hasHealthcheck(survey, next) && `Its health check is waited for, ${healthySeconds} s at most.`,
+    followText(
+      'share its namespaces',
+      survey.dependants.filter((dependant) => !isLinkedTo(dependant, survey)),
+    ),
+    followText(
+      'have a legacy link to it',
+      survey.dependants.filter((dependant) => isLinkedTo(dependant, survey)),
+    ),
+    runs && hasHealthcheck(survey, next) && `Its health check is waited for, ${healthySeconds} s at most.`,
     host.AutoRemove === true &&
       'It was started with --rm: the engine removes it as soon as it stops. Should the new one fail, it is made again ' +
         'on its old image with the same settings and volumes.',
     picksPorts(host) && 'Ports that the engine picked are picked anew.',
-    survey.linkedBy.length > 0 &&
-      `These have a legacy link to it, which leads nowhere until they are restarted: ${survey.linkedBy.join(', ')}.`,
     Object.keys(survey.image).length === 0 &&
       'Its image was removed by force: what that gave as defaults is kept as its own settings.',
   ].filter((warning) => typeof warning === 'string');
+}
+
+function followText(bond: string, dependants: readonly Surveyed[]): string | undefined {
+  if (dependants.length === 0) return undefined;
+  return `These ${bond} and are made anew after it, on the images they have: ${dependants.map(nameOf).join(', ')}.`;
 }
 
 function hasHealthcheck(survey: Survey, next: NextImage | undefined): boolean {

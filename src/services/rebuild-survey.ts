@@ -1,6 +1,6 @@
-import { isProblem, Problem } from '../errors.ts';
+import { Problem, unlessNotFound } from '../errors.ts';
 import type { DockerPort } from './docker.ts';
-import { type Document, documentOf } from './own-settings.ts';
+import { type Document, documentOf, textsOf } from './own-settings.ts';
 import { text } from './readers.ts';
 import { type EngineTraits, joinedId, namespaceModes } from './recreation.ts';
 
@@ -9,26 +9,37 @@ export type Surveyed = {
   container: Document;
   /** Empty where somebody removed the image by force. */
   image: Document;
+  /** The mounts of those whose volumes it takes (`--volumes-from`): it gets them from there again. */
+  borrowed: Document[];
 };
 
 /** All that a rebuild has to know before anything is done. */
 export type Survey = Surveyed & {
-  /** Those that share its namespaces, and those that share theirs, in the order of their start. */
+  /** Those that share its namespaces or have a legacy link to it, and those that need them, in the order of their start. */
   dependants: Surveyed[];
-  /** Names of containers with a legacy link to it. */
-  linkedBy: string[];
   engine: EngineTraits;
 };
 
 const maxParallel = 8;
 
+type Inspected = Pick<Surveyed, 'container'>;
+
 /** A container's id, name and image as its inspect answer has them. */
-export const idOf = ({ container }: Surveyed): string => text(container.Id) ?? '';
-export const nameOf = ({ container }: Surveyed): string => (text(container.Name) ?? '').replace(/^\//, '');
-export const imageIdOf = ({ container }: Surveyed): string => text(container.Image) ?? '';
-export const stateOf = ({ container }: Surveyed): string => text(documentOf(container.State).Status) ?? '';
-export const hostOf = ({ container }: Surveyed): Document => documentOf(container.HostConfig);
-export const configOf = ({ container }: Surveyed): Document => documentOf(container.Config);
+export const idOf = ({ container }: Inspected): string => text(container.Id) ?? '';
+export const nameOf = ({ container }: Inspected): string => (text(container.Name) ?? '').replace(/^\//, '');
+export const imageIdOf = ({ container }: Inspected): string => text(container.Image) ?? '';
+export const stateOf = ({ container }: Inspected): string => text(documentOf(container.State).Status) ?? '';
+export const hostOf = ({ container }: Inspected): Document => documentOf(container.HostConfig);
+export const configOf = ({ container }: Inspected): Document => documentOf(container.Config);
+
+/** Whether it runs, or would but for the moment between two of its starts. */
+export function isRunning({ container }: Inspected): boolean {
+  const { Running, Restarting } = documentOf(container.State);
+  return Running === true || Restarting === true;
+}
+
+/** Whether one container can only be started while another runs: it joins its namespaces, or is linked to it. */
+export const needs = (one: Inspected, other: Inspected): boolean => joins(one, other) || isLinkedTo(one, other);
 
 /**
  * Asks the engine for a container, for its image, and for those that hang on it. Who joins whose namespace only inspects
@@ -40,16 +51,11 @@ export async function surveyRebuild(docker: DockerPort, ref: string): Promise<Su
     docker.version(),
     docker.info().catch(() => ({ Name: '' })),
   ]);
-  const image = await imageOf(docker, container);
   const others = await inspectOthers(docker, text(container.Id) ?? '');
   const dependants = dependantsOf(container, others);
   return {
-    container,
-    image,
-    dependants: await Promise.all(dependants.map(async (other) => withImage(docker, other))),
-    linkedBy: others
-      .filter((other) => isLinkedTo(other, container))
-      .map((other) => nameOf({ container: other, image })),
+    ...(await lookAt(docker, container, others)),
+    dependants: await Promise.all(dependants.map((other) => lookAt(docker, other, [container, ...others]))),
     engine: {
       apiVersion: version.ApiVersion ?? '',
       architecture: version.Arch ?? '',
@@ -58,61 +64,64 @@ export async function surveyRebuild(docker: DockerPort, ref: string): Promise<Su
   };
 }
 
-const withImage = async (docker: DockerPort, container: Document): Promise<Surveyed> => ({
-  container,
-  image: await imageOf(docker, container),
-});
+async function lookAt(docker: DockerPort, container: Document, others: readonly Document[]): Promise<Surveyed> {
+  return { container, image: await imageOf(docker, container), borrowed: borrowedMounts(container, others) };
+}
 
 async function imageOf(docker: DockerPort, container: Document): Promise<Document> {
-  const id = text(container.Image);
+  const id = imageIdOf({ container });
   if (!id) throw new Problem('engine_error', 'The engine does not tell which image the container was made from.');
-  return docker.imageDocument(id).catch((error: unknown) => unlessGone(error, {}));
+  return (await docker.imageDocument(id).catch(unlessNotFound)) ?? {};
+}
+
+/** `name`, `name:ro` or an id, as `--volumes-from` was given. */
+function borrowedMounts(container: Document, others: readonly Document[]): Document[] {
+  const lenders = textsOf(hostOf({ container }).VolumesFrom).map((entry) => entry.split(':')[0] ?? '');
+  const isLender = (other: Document) =>
+    lenders.some((lender) => nameOf({ container: other }) === lender || idOf({ container: other }).startsWith(lender));
+  return others.filter(isLender).flatMap(({ Mounts }) => (Array.isArray(Mounts) ? Mounts.map(documentOf) : []));
 }
 
 async function inspectOthers(docker: DockerPort, id: string): Promise<Document[]> {
   const ids = (await docker.listContainers()).map((item) => item.Id).filter((other) => other !== id);
   const others: Document[] = [];
   for (let start = 0; start < ids.length; start += maxParallel) {
-    const asked = ids.slice(start, start + maxParallel).map((other) => inspectIfThere(docker, other));
+    const asked = ids
+      .slice(start, start + maxParallel)
+      .map((other) => docker.containerDocument(other).catch(unlessNotFound));
     others.push(...(await Promise.all(asked)).filter((other) => other !== undefined));
   }
   return others;
 }
 
-async function inspectIfThere(docker: DockerPort, id: string): Promise<Document | undefined> {
-  return docker.containerDocument(id).catch((error: unknown) => unlessGone(error, undefined));
-}
-
-function unlessGone<T>(error: unknown, fallback: T): T {
-  if (isProblem(error, 'not_found')) return fallback;
-  throw error;
-}
-
-/** Those that join its namespaces, then those that join theirs: each stands behind the one it needs. */
+/**
+ * Those that need it, and those that need them: each stands behind all that it needs. That is the order in which a depth
+ * first search has finished with them, the last first.
+ */
 function dependantsOf(container: Document, others: readonly Document[]): Document[] {
-  const found: Document[] = [];
-  collect(container);
-  return found;
+  const seen = new Set([container]);
+  const finished: Document[] = [];
+  visit(container);
+  return finished.reverse().slice(1);
 
-  function collect(needed: Document) {
+  function visit(needed: Document) {
     for (const other of others) {
-      if (found.includes(other) || !joins(other, needed)) continue;
-      found.push(other);
-      collect(other);
+      if (seen.has(other) || !needs({ container: other }, { container: needed })) continue;
+      seen.add(other);
+      visit(other);
     }
+    finished.push(needed);
   }
 }
 
-function joins(other: Document, needed: Document): boolean {
-  const names = [text(needed.Id), (text(needed.Name) ?? '').replace(/^\//, '')];
+function joins(one: Inspected, other: Inspected): boolean {
   return namespaceModes.some((mode) => {
-    const joined = joinedId(text(documentOf(other.HostConfig)[mode]));
-    return joined !== undefined && names.includes(joined);
+    const joined = joinedId(text(hostOf(one)[mode]));
+    return joined !== undefined && [idOf(other), nameOf(other)].includes(joined);
   });
 }
 
-/** A legacy link as inspect tells it: `/db:/web/alias`. */
-function isLinkedTo(other: Document, container: Document): boolean {
-  const { Links: links } = documentOf(other.HostConfig);
-  return Array.isArray(links) && links.some((link) => text(link)?.startsWith(`${text(container.Name)}:`));
+/** Whether one has a legacy link to another, which inspect tells as `/db:/web/alias`. */
+export function isLinkedTo(one: Inspected, other: Inspected): boolean {
+  return textsOf(hostOf(one).Links).some((link) => link.startsWith(`/${nameOf(other)}:`));
 }

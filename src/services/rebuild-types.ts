@@ -1,5 +1,6 @@
+import type { ErrorCode } from '../errors.ts';
 import type { Document } from './own-settings.ts';
-import type { Recreation } from './recreation.ts';
+import type { Recreation, Retag } from './recreation.ts';
 
 /** A container that a rebuild replaces, and all that is needed to finish that or to undo it. */
 export type Member = {
@@ -10,6 +11,9 @@ export type Member = {
   /** The successor's name until it has its own, and the old one's from then on. */
   newName: string;
   parkedName: string;
+  /** Full id of what stands in for the old one where that is gone, as soon as there is one, and its name until then. */
+  standInId: string | null;
+  standInName: string;
   /** The image that the successor has to be made from, by its full id. */
   imageId: string;
   recreation: Recreation;
@@ -19,8 +23,8 @@ export type Member = {
   basis: Document;
   wasRunning: boolean;
   wasPaused: boolean;
-  /** Started with `--rm`: it is gone as soon as it stops. */
-  isAutoRemoved: boolean;
+  /** It runs and was started with `--rm`: it is gone as soon as it stops. */
+  vanishes: boolean;
   /** How long the engine may take to stop it, ms. */
   stopMs: number;
   /** Whether its removal may take its anonymous volumes along: those that only the new image brought. */
@@ -29,9 +33,35 @@ export type Member = {
 
 /**
  * How far a rebuild has come. Before `starting` it is undone by whoever finds it, from `committed` on it is finished; in
- * between the successors have the names, and it is tried to go on.
+ * between the successors have the names, and it is tried to go on. One that is `watched` was undone, but a call without an
+ * answer may yet have made a container.
  */
-export type Phase = 'creating' | 'swapping' | 'starting' | 'committed';
+export type Phase = 'creating' | 'swapping' | 'starting' | 'committed' | 'watched';
+
+/** Why a rebuild is undone: the step that failed, what people are told of it, and whether somebody wanted it. */
+export type RebuildFailure = {
+  step: string;
+  code: ErrorCode;
+  message: string;
+  engineMessage: string;
+  isWanted: boolean;
+};
 
 /** A rebuild under way: the container first, then those that share its namespaces, in the order of their start. */
-export type RebuildPlan = { phase: Phase; members: Member[]; allowsPrivileged: boolean };
+export type RebuildPlan = {
+  /** Its row in the journal; 0 until it is written down. */
+  id: number;
+  phase: Phase;
+  /** As soon as it is being undone; from then on it is never tried to go on. */
+  failure: RebuildFailure | null;
+  /** Until when it is watched, ms since 1970. */
+  watchedUntil: number;
+  members: Member[];
+  /** The tags that were moved for a moment, to be put back should that not have happened. */
+  retags: Retag[];
+  allowsPrivileged: boolean;
+};
+
+/** The ids of all containers that a rebuild works on, old and new. */
+export const idsOf = ({ members }: RebuildPlan): string[] =>
+  members.flatMap(({ oldId, newId, standInId }) => [oldId, newId, standInId].filter((id) => id !== null));

@@ -1,24 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isProblem, Problem } from '../errors.ts';
+import { isProblem, Problem, unlessNotFound } from '../errors.ts';
 import { containerClaim } from './claims.ts';
+import { createContainerMaker } from './container-maker.ts';
 import type { DockerPort } from './docker.ts';
 import { bareId } from './images.ts';
-import { Cancelled, type Outcome, type Run, Unfinished } from './operations.ts';
-import { type Document, documentOf } from './own-settings.ts';
-import { text } from './readers.ts';
+import { createLastWords, type LastLines } from './last-words.ts';
+import { Cancelled, cutShort, type Outcome, toFailure, Unfinished } from './operation-outcomes.ts';
+import type { Run } from './operations.ts';
+import { documentOf } from './own-settings.ts';
 import { type ReadinessBounds, untilReady } from './readiness.ts';
 import type { RebuildJournal } from './rebuild-journal.ts';
-import type { Member, Phase, RebuildPlan } from './rebuild-types.ts';
-import { joining, type Recreation, type Retag } from './recreation.ts';
+import { imageIdOf, nameOf } from './rebuild-survey.ts';
+import type { Member, Phase, RebuildFailure, RebuildPlan } from './rebuild-types.ts';
+import { createRebuildUndo, joinMembers } from './rebuild-undo.ts';
 
 /**
- * Bounds, ms: how long what has to be done is tried again, for how long a call that nobody waits for any more may still
- * have its effect, and after how long what could neither be finished nor undone is taken up again.
+ * Bounds, ms: how long what has to be done is tried again; for how long a call that nobody waits for any more may still
+ * have its effect, and for how long one that creates may; after how long what could neither be finished nor undone is
+ * taken up again.
  */
-export type RebuildBounds = ReadinessBounds & { persistMs: number; lateMs: number; retryMs: number };
-
-/** The last lines of a container's log: those there are, or with a signal those until its end. */
-export type LastLines = (id: string, untilEnd?: AbortSignal) => Promise<string[]>;
+export type RebuildBounds = ReadinessBounds & { persistMs: number; lateMs: number; watchMs: number; retryMs: number };
 
 /** What the transaction works with. */
 export type RebuildParts = {
@@ -27,6 +28,7 @@ export type RebuildParts = {
   isPodman: () => boolean;
   lastLines: LastLines;
   bounds: RebuildBounds;
+  log: { warn(details: object, message: string): void };
 };
 
 /** The parts of a rebuild as people are told them, in their order. */
@@ -42,60 +44,50 @@ export const rebuildSteps = {
 
 const firstRetryMs = 250;
 const lastRetryMs = 8_000;
-const pollMs = 100;
-const wordsMs = 1_000;
 const lookMs = 1_000;
 
-/** The log of a container that removes itself, as it is written, and how to read no further. */
-type LastWords = { lines: Promise<string[]>; end: () => void };
-
-/** The transaction that replaces a container. */
-export type RebuildTransaction = ReturnType<typeof createRebuildTransaction>;
-
 /**
- * Creates the transaction that replaces a container, with those that share its namespaces. Until its last step the old
- * one is only stopped and renamed, so that every failure can be undone; the journal is written before each part, so that
- * the death of this process is a failure like any other. What has to be undone is read from the engine and never from
- * what was meant to be done: a call that seemed to fail may have had its effect.
+ * Creates the transaction that replaces a container, with those that need it. Until its last step the old ones are only
+ * stopped and renamed, so that every failure can be undone; the journal is written before each part, so that the death of
+ * this process is a failure like any other.
  */
-export function createRebuildTransaction(parts: RebuildParts) {
-  const { docker, journal, bounds } = parts;
-  const lastWords = new Map<string, LastWords>();
+export function createRebuildTransaction({ docker, journal, bounds, isPodman, lastLines, log }: RebuildParts) {
+  const maker = createContainerMaker(docker, journal);
+  const { undo, removeUnused } = createRebuildUndo({ docker, journal, maker, isPodman });
+  const words = createLastWords(lastLines);
 
   async function execute(run: Run, plan: RebuildPlan): Promise<Outcome> {
+    await journal.begin(run.id, plan);
     try {
-      await journal.begin(run.id, plan);
       await create(run, plan);
       run.signal.throwIfAborted();
       run.hold();
-      await enter(run, plan, 'swapping');
+      await enter(plan, 'swapping');
       await stop(run, plan);
       await move(run, plan);
-      await enter(run, plan, 'starting');
-      await start(run, plan);
-      await enter(run, plan, 'committed');
+      await enter(plan, 'starting');
+      await finish(run, plan);
     } catch (error) {
       return rollBack(run, plan, error);
     }
     return complete(run, plan);
   }
 
-  /** Takes up what an earlier process left: goes on where the successors have the names already, else undoes it. */
+  /** Takes up what was left: goes on where the successors have the names already, else undoes it. */
   async function recover(run: Run, plan: RebuildPlan): Promise<Outcome> {
     if (plan.phase === 'committed') return complete(run, plan);
-    if (plan.phase !== 'starting') return rollBack(run, plan, new Interrupted());
+    if (plan.failure || plan.phase !== 'starting') return rollBack(run, plan, wasCutShort(), true);
     try {
-      await start(run, plan);
-      await enter(run, plan, 'committed');
+      await finish(run, plan);
     } catch (error) {
-      return rollBack(run, plan, error);
+      return rollBack(run, plan, error, true);
     }
     return complete(run, plan);
   }
 
-  async function enter(run: Run, plan: RebuildPlan, phase: Phase) {
+  async function enter(plan: RebuildPlan, phase: Phase) {
     plan.phase = phase;
-    await journal.save(run.id, plan);
+    await journal.save(plan);
   }
 
   // ── forward ──
@@ -104,45 +96,30 @@ export function createRebuildTransaction(parts: RebuildParts) {
     begin(run, 'create');
     for (const member of plan.members) {
       run.signal.throwIfAborted();
-      const recreation = join(member.recreation, plan, (other) => other.newId);
-      member.newId = await make(member, member.newName, recreation, plan);
-      await journal.save(run.id, plan);
-      run.claim([containerClaim(member.newId)]);
+      const recreation = joinMembers(member.recreation, plan, (other) => other.newId);
+      member.newId = await maker.make(plan, member, member.newName, recreation);
+      await keep(run, plan, member.newId);
       await checkImage(member);
+      if (member.vanishes) await createStandIn(run, plan, member);
     }
   }
 
-  /** Makes a container with its networks, or what of it is not there yet; gives its id. */
-  async function make(member: Member, name: string, recreation: Recreation, plan: RebuildPlan): Promise<string> {
-    const rules = { basis: member.basis, allowsPrivileged: plan.allowsPrivileged };
-    const made = await find(name);
-    const create = () => docker.createContainer(name, recreation, rules);
-    const id = made ? idOf(made) : await withTag(recreation.retag, create);
-    const networks = documentOf(documentOf(made?.NetworkSettings).Networks);
-    for (const { network, endpoint } of recreation.connects) {
-      if (!(network in networks)) await docker.connectNetwork(network, id, endpoint);
-    }
-    for (const network of recreation.disconnects) {
-      if (!made || network in networks) await docker.disconnectNetwork(network, id);
-    }
-    return id;
+  /** What is gone when it stops is made again before: so it is certain that it can be, and it keeps its image. */
+  async function createStandIn(run: Run, plan: RebuildPlan, member: Member) {
+    const restoration = joinMembers(member.restoration, plan, (other) => other.standInId);
+    member.standInId = await maker.make(plan, member, member.standInName, restoration);
+    await keep(run, plan, member.standInId);
   }
 
-  /** Lets a tag mean an older image for as long as something takes. */
-  async function withTag<T>(retag: Retag | null, task: () => Promise<T>): Promise<T> {
-    if (!retag) return task();
-    await docker.tagImage(retag.id, retag.reference);
-    try {
-      return await task();
-    } finally {
-      if (retag.now !== null) await docker.tagImage(retag.now, retag.reference);
-    }
+  async function keep(run: Run, plan: RebuildPlan, id: string) {
+    await journal.save(plan);
+    run.claim([containerClaim(id)]);
   }
 
   /** Somebody may have moved the tag between its pull and now. */
   async function checkImage({ newId, imageId, name }: Member) {
-    const { Image: image } = await docker.containerDocument(newId ?? '', name);
-    if (bareId(text(image) ?? '') !== bareId(imageId))
+    const container = await docker.containerDocument(newId ?? '', name);
+    if (bareId(imageIdOf({ container })) !== bareId(imageId))
       throw new Problem('conflict', 'The tag names another image now than when it was pulled.');
   }
 
@@ -151,54 +128,58 @@ export function createRebuildTransaction(parts: RebuildParts) {
     for (const member of members.toReversed()) if (member.wasRunning) await stopOld(run, member);
   }
 
-  async function stopOld(run: Run, { oldId, name, isAutoRemoved, stopMs }: Member) {
+  async function stopOld(run: Run, { oldId, name, vanishes, stopMs }: Member) {
     stayOpen(run);
     const stopping = docker.actOnContainer(oldId, 'stop', name, { graceMs: stopMs });
-    await (isAutoRemoved ? stopping.catch(unlessGone) : stopping);
-    if (isAutoRemoved) await untilGone(oldId, name);
+    await (vanishes ? stopping.catch(unlessNotFound) : stopping);
+    if (vanishes) await maker.untilGone(oldId, name);
   }
 
   async function move(run: Run, { members }: RebuildPlan) {
     begin(run, 'move');
-    for (const { oldId, name, parkedName, isAutoRemoved, newId, newName } of members) {
+    for (const { oldId, name, parkedName, vanishes, newId, newName } of members) {
       stayOpen(run);
-      const parking = docker.renameContainer(oldId, parkedName, name);
-      await (isAutoRemoved ? parking.catch(unlessGone) : parking);
+      if (!vanishes) await docker.renameContainer(oldId, parkedName, name);
       await docker.renameContainer(newId ?? '', name, newName);
     }
   }
 
-  async function start(run: Run, plan: RebuildPlan) {
+  /** From where the successors have the names to where the old ones can go. */
+  async function finish(run: Run, plan: RebuildPlan) {
     for (const member of plan.members.filter(({ wasRunning }) => wasRunning)) {
       stayOpen(run);
       begin(run, 'start', nameIfMany(member, plan));
       const { State: state } = await docker.containerDocument(member.newId ?? '', member.name);
       // Only one that was paused by an earlier process is paused here, and that one was ready before.
-      if (documentOf(state).Paused) continue;
-      await startNew(run, member);
-      if (member.wasPaused) await docker.actOnContainer(member.newId ?? '', 'pause', member.name);
+      if (!documentOf(state).Paused) await startNew(run, member);
     }
+    for (const member of plan.members) await checkSuccessor(member);
+    await enter(plan, 'committed');
   }
 
-  async function startNew(run: Run, member: Member) {
-    const id = member.newId ?? '';
-    await docker.actOnContainer(id, 'start', member.name);
-    begin(run, 'wait');
-    // What removes itself at its end takes its log along: it has to be read while it is said.
-    if (member.isAutoRemoved) listen(id, run.closing);
-    await untilReady(docker, { id, bounds, isPodman: parts.isPodman(), signal: run.closing });
-    lastWords.get(id)?.end();
+  async function startNew(run: Run, { newId, name, vanishes, wasPaused }: Member) {
+    const id = newId ?? '';
+    try {
+      await docker.actOnContainer(id, 'start', name);
+      begin(run, 'wait');
+      // What removes itself at its end takes its log along: it has to be read while it is said.
+      if (vanishes) words.listen(id, run.closing);
+      await untilReady(docker, { id, bounds, isPodman: isPodman(), signal: run.closing });
+    } catch (error) {
+      stayOpen(run);
+      run.report({ details: { lastLines: await words.of(id) } });
+      throw error;
+    } finally {
+      words.end(id);
+    }
+    if (wasPaused) await docker.actOnContainer(id, 'pause', name);
   }
 
-  function listen(id: string, closing: AbortSignal) {
-    const reading = new AbortController();
-    const lines = parts.lastLines(id, AbortSignal.any([closing, reading.signal]));
-    lines.catch(() => {});
-    const end = () => {
-      reading.abort();
-      lastWords.delete(id);
-    };
-    lastWords.set(id, { lines, end });
+  /** The last moment at which the old one can come back. */
+  async function checkSuccessor({ newId, name }: Member) {
+    const container = await maker.findById(newId);
+    if (!container || nameOf({ container }) !== name)
+      throw new Problem('conflict', `The new container ${name} is gone, or has another name.`);
   }
 
   /** From the commit on: whatever happens, the old ones have to go, and the new ones stay. */
@@ -206,65 +187,61 @@ export function createRebuildTransaction(parts: RebuildParts) {
     begin(run, 'remove');
     try {
       await persist(run, () => removeOld(plan));
-      await journal.end(run.id);
+      await journal.end(plan);
     } catch (error) {
       stayOpen(run);
       const old = plan.members[0]?.parkedName;
       const message = `The new container runs. The old one, ${old}, could not be removed yet; that is tried again.`;
-      return { state: 'failed', message, error };
+      return { state: 'failed', message, error, isUnfinished: true };
     }
     return { message: `${namesOf(plan)} ${plan.members.length > 1 ? 'were' : 'was'} rebuilt.` };
   }
 
   async function removeOld({ members }: RebuildPlan) {
-    for (const { oldId, parkedName } of members.toReversed()) {
-      await docker.actOnContainer(oldId, 'remove', parkedName, { force: true }).catch(unlessGone);
-      await untilGone(oldId, parkedName);
+    for (const { oldId, parkedName, standInId, standInName } of members.toReversed()) {
+      await maker.remove(oldId, parkedName);
+      if (standInId !== null) await maker.remove(standInId, standInName);
     }
   }
 
   // ── backward ──
 
-  async function rollBack(run: Run, plan: RebuildPlan, error: unknown): Promise<Outcome> {
+  async function rollBack(run: Run, plan: RebuildPlan, error: unknown, isTakenUp = false): Promise<Outcome> {
     stayOpen(run);
-    const details = { lastLines: await wordsOfNew(plan) };
-    const failed = run.current();
-    run.failStep(isProblem(error) ? error.message : '');
+    plan.failure ??= toRebuildFailure(run.current(), error);
+    if (plan.failure.code === 'internal')
+      log.warn({ err: error, operation: run.id }, 'nobody foresaw why a rebuild failed');
+    const failure = plan.failure.isWanted ? new Cancelled() : toProblem(plan.failure);
+    const what = plan.failure.isWanted ? 'It was cancelled.' : `“${plan.failure.step}” failed.`;
+    run.endStep('failed', plan.failure.message);
     run.hold();
     run.step(rebuildSteps.undo);
     try {
-      await persist(run, () => undo(plan));
-      await persist(run, () => outlast(run, plan, error));
-      await journal.end(run.id);
-    } catch (failure) {
+      await undoAll(run, plan, isTakenUp);
+    } catch (hindrance) {
       stayOpen(run);
-      const reason = isProblem(failure) ? failure.message : '';
-      const message = `“${failed}” failed. It could not be undone yet, which is tried again. ${reason}`;
-      return { state: 'failed', message, error, details };
+      const reason = toFailure(hindrance).error ?? '';
+      const message = `${what} It could not be undone yet, which is tried again. ${reason}`;
+      return { state: 'failed', message, error: isProblem(failure) ? failure : hindrance, isUnfinished: true };
     }
-    if (error instanceof Cancelled) throw error;
-    const message = `“${failed}” failed. Everything was undone: ${namesOf(plan)} as before.`;
-    return { state: 'rolled_back', message, error, details };
+    if (failure instanceof Cancelled) throw failure;
+    const message = `${what} Everything was undone: ${namesOf(plan)} as before.`;
+    return { state: 'rolled_back', message, error: failure };
   }
 
-  async function wordsOfNew({ members, phase }: RebuildPlan): Promise<string[]> {
-    const last = members.findLast(({ newId }) => newId !== null);
-    if (!last?.newId || phase !== 'starting') return [];
-    const heard = lastWords.get(last.newId);
-    const lines = heard?.lines ?? parts.lastLines(last.newId);
-    const bound = new AbortController();
-    try {
-      return await Promise.race([lines, sleep(wordsMs, [], { signal: bound.signal })]).catch(() => []);
-    } finally {
-      bound.abort();
-      heard?.end();
-    }
+  async function undoAll(run: Run, plan: RebuildPlan, isTakenUp: boolean) {
+    // Written down, so that no later process tries to go on; where it can't be, it still finds what is missing.
+    await journal.save(plan).catch(() => {});
+    await persist(run, () => undo(plan));
+    const isUncertain = isTakenUp || isUnanswered(plan.failure);
+    if (!isUncertain) return void (await journal.end(plan));
+    await persist(run, () => outlast(run, plan));
+    plan.watchedUntil = Date.now() + bounds.watchMs;
+    await enter(plan, 'watched');
   }
 
-  /** What was asked by a call without an answer may happen yet: everything is looked at until that can't be any more. */
-  async function outlast(run: Run, plan: RebuildPlan, error: unknown) {
-    const isUncertain = isProblem(error, 'engine_timeout') || isProblem(error, 'engine_unreachable');
-    if (!isUncertain && !(error instanceof Interrupted)) return;
+  /** What was asked by a call without an answer may happen yet: everything is looked at again for a while. */
+  async function outlast(run: Run, plan: RebuildPlan) {
     const stopMs = plan.phase === 'swapping' ? Math.max(...plan.members.map((member) => member.stopMs)) : 0;
     for (const end = Date.now() + bounds.lateMs + stopMs; Date.now() < end; ) {
       await sleep(Math.min(lookMs, bounds.lateMs), undefined, { signal: run.closing });
@@ -272,76 +249,15 @@ export function createRebuildTransaction(parts: RebuildParts) {
     }
   }
 
-  /** Brings everything back to how it was, from wherever it is; done again, it does no harm. */
-  async function undo(plan: RebuildPlan) {
-    for (const member of plan.members.toReversed()) await removeNew(member);
-    const ids = new Map<string, string>();
-    for (const member of plan.members) {
-      const id = await bringBack(member, plan, ids);
-      ids.set(member.oldId, id);
-      await restart(member, id);
+  /** A create call takes its time where a volume is filled: what such a one made long after its rebuild is removed. */
+  async function watch(): Promise<void> {
+    for (const plan of await journal.watched()) {
+      await removeUnused(plan);
+      if (Date.now() >= plan.watchedUntil) await journal.end(plan);
     }
-  }
-
-  /** Of a call without an answer only the name is known that it was to give. */
-  async function removeNew({ newId, newName, hasNewVolumes }: Member) {
-    const made = await find(newId ?? newName);
-    if (!made) return;
-    const id = idOf(made);
-    // Only what the new image brought is without a name: volumes of the old one are attached by theirs. Podman would
-    // take those along as well.
-    const volumes = hasNewVolumes && !parts.isPodman();
-    await docker.actOnContainer(id, 'remove', newName, { force: true, volumes }).catch(unlessGone);
-    await untilGone(id, newName);
-  }
-
-  /**
-   * The old one under its own name. It is made again where it is gone (`--rm`, or somebody removed what was stopped), and
-   * where it joins one that was made again.
-   */
-  async function bringBack(member: Member, plan: RebuildPlan, ids: ReadonlyMap<string, string>): Promise<string> {
-    const old = await find(member.oldId);
-    const restoration = join(member.restoration, plan, ({ oldId }) => ids.get(oldId) ?? null);
-    if (old && restoration === member.restoration) {
-      if (nameOf(old) !== member.name) await docker.renameContainer(member.oldId, member.name, nameOf(old));
-      return member.oldId;
-    }
-    if (old) {
-      await docker.actOnContainer(member.oldId, 'remove', nameOf(old), { force: true }).catch(unlessGone);
-      await untilGone(member.oldId, member.name);
-    }
-    return make(member, member.name, restoration, plan);
-  }
-
-  async function restart({ name, wasRunning, wasPaused }: Member, id: string) {
-    if (!wasRunning) return;
-    const state = documentOf((await docker.containerDocument(id, name)).State);
-    if (!state.Running) await docker.actOnContainer(id, 'start', name);
-    if (wasPaused && !state.Paused) await docker.actOnContainer(id, 'pause', name);
   }
 
   // ── both ways ──
-
-  /** Lets a recreation join the namespaces of those members that were made anew before it; itself where it joins none. */
-  function join(recreation: Recreation, { members }: RebuildPlan, idOf: (member: Member) => string | null): Recreation {
-    return members.reduce((joined, member) => {
-      const id = idOf(member);
-      return id === null || id === member.oldId ? joined : joining(joined, member, id);
-    }, recreation);
-  }
-
-  async function find(ref: string): Promise<Document | undefined> {
-    return docker.containerDocument(ref).catch(unlessGone);
-  }
-
-  /** The engine removes some containers by itself, and some only after it has answered. */
-  async function untilGone(id: string, name: string) {
-    const deadline = Date.now() + docker.timeouts.action;
-    while (await find(id)) {
-      if (Date.now() > deadline) throw new Problem('engine_timeout', `Container ${name} is still being removed.`);
-      await sleep(pollMs);
-    }
-  }
 
   /** Tries again what has to succeed, ever more slowly, until the bound. */
   async function persist(run: Run, task: () => Promise<void>) {
@@ -358,7 +274,7 @@ export function createRebuildTransaction(parts: RebuildParts) {
     }
   }
 
-  return { execute, recover };
+  return { execute, recover, watch };
 }
 
 /** How much of the whole is behind a step's begin. */
@@ -378,20 +294,24 @@ function stayOpen({ closing }: Run) {
 }
 
 /** Why a rebuild is undone that an earlier process left. */
-class Interrupted extends Problem {
-  constructor() {
-    super('conflict', 'Fairlead ended while it ran.');
-  }
+const wasCutShort = () => new Problem('conflict', cutShort(true));
+
+function toRebuildFailure(step: string, error: unknown): RebuildFailure {
+  const { error: message, errorCode, details } = toFailure(error);
+  return {
+    step: step || rebuildSteps.create,
+    code: errorCode ?? 'conflict',
+    message: message ?? '',
+    engineMessage: details.engineMessage ?? '',
+    isWanted: error instanceof Cancelled,
+  };
 }
 
-function unlessGone(error: unknown): undefined {
-  if (isProblem(error, 'not_found')) return undefined;
-  throw error;
-}
+const toProblem = ({ code, message, engineMessage }: RebuildFailure) =>
+  new Problem(code, message, engineMessage || undefined);
 
-const idOf = (container: Document) => text(container.Id) ?? '';
-
-const nameOf = (container: Document) => (text(container.Name) ?? '').replace(/^\//, '');
+const isUnanswered = (failure: RebuildFailure | null) =>
+  failure?.code === 'engine_timeout' || failure?.code === 'engine_unreachable';
 
 const namesOf = ({ members }: RebuildPlan) => members.map(({ name }) => name).join(', ');
 

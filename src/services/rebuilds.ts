@@ -2,17 +2,19 @@ import { isProblem, Problem } from '../errors.ts';
 import { stripAnsi } from './ansi.ts';
 import { containerClaim, projectClaim } from './claims.ts';
 import type { Container } from './containers.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials, RegistryLogin } from './credentials.ts';
 import type { DockerPort } from './docker.ts';
 import type { Inventory } from './inventory.ts';
+import type { LastLines } from './last-words.ts';
 import type { Logs } from './logs.ts';
-import type { Operation, Result } from './operation-types.ts';
-import type { Operations, Outcome, Run } from './operations.ts';
+import { cutShort, type Outcome } from './operation-outcomes.ts';
+import type { Details, Operation, Result } from './operation-types.ts';
+import type { Operations, Run } from './operations.ts';
 import { type Document, documentOf, textsOf } from './own-settings.ts';
 import { dependencyLevels } from './projects.ts';
 import type { Pulls } from './pulls.ts';
 import { text } from './readers.ts';
-import { createRebuildTransaction, type LastLines, type RebuildBounds, rebuildSteps } from './rebuild.ts';
+import { createRebuildTransaction, type RebuildBounds, rebuildSteps } from './rebuild.ts';
 import type { RebuildJournal } from './rebuild-journal.ts';
 import {
   type Change,
@@ -20,15 +22,13 @@ import {
   imageIfThere,
   type NextImage,
   planRebuild,
-  type RebuildRules,
-  type Refusal,
-  refusalOf,
   sameImage,
   tagOf,
   warningsOf,
 } from './rebuild-plan.ts';
+import { type RebuildRules, type Refusal, refusalOf } from './rebuild-refusal.ts';
 import { configOf, idOf, imageIdOf, nameOf, type Survey, surveyRebuild } from './rebuild-survey.ts';
-import type { RebuildPlan } from './rebuild-types.ts';
+import { idsOf, type RebuildPlan } from './rebuild-types.ts';
 import { foreignPlatform } from './recreation.ts';
 
 /** How a rebuild is wanted. */
@@ -37,8 +37,12 @@ export type RebuildChoices = {
   pulls: boolean;
   /** Also where it runs on that image already. */
   isForced: boolean;
-  login?: Credentials | undefined;
+  /** Given to its own registry alone. */
+  login?: RegistryLogin | undefined;
 };
+
+/** How the rebuild of one container is wanted: a login is for the registry of its own tag. */
+export type SingleChoices = Omit<RebuildChoices, 'login'> & { credentials?: Credentials | undefined };
 
 /** What a rebuild would do, as far as that can be known before the pull. */
 export type RebuildPreview = {
@@ -96,6 +100,7 @@ export function createRebuilds(parts: Parts) {
     bounds,
     isPodman: () => inventory.engine().isPodman,
     lastLines,
+    log,
   });
   let isRecovering = false;
 
@@ -148,8 +153,10 @@ export function createRebuilds(parts: Parts) {
 
   // ── one ──
 
-  async function start(ref: string, choices: RebuildChoices, actor: string): Promise<Operation> {
-    const survey = await surveyAllowed(ref, choices.pulls);
+  async function start(ref: string, { credentials, ...wanted }: SingleChoices, actor: string): Promise<Operation> {
+    const survey = await surveyAllowed(ref, wanted.pulls);
+    const login = credentials && { registry: tagOf(survey)?.registry ?? '', credentials };
+    const choices = { ...wanted, login };
     return operations.start(
       { kind: 'rebuild', target: nameOf(survey), actor, claims: claimsOf(survey), canCancel: true },
       (run) => rebuild(run, idOf(survey), choices),
@@ -161,7 +168,7 @@ export function createRebuilds(parts: Parts) {
     const before = await surveyAllowed(ref, choices.pulls);
     const next = await obtain(run, before, choices);
     // It may have been changed during a long pull: what is remade is what is there now.
-    const survey = await surveyAllowed(ref, choices.pulls);
+    const survey = choices.pulls ? await surveyAllowed(ref, true) : before;
     run.claim(claimsOf(survey));
     if (text(next.image.Id) === imageIdOf(survey) && !choices.isForced) {
       return { message: `${nameOf(survey)} runs on the newest image of its tag already: nothing was done.` };
@@ -177,7 +184,7 @@ export function createRebuilds(parts: Parts) {
     const reference = tagOf(survey);
     if (choices.pulls && reference) {
       await pulls.pullInto(scaled(run), reference, {
-        login: choices.login,
+        login: choices.login?.registry === reference.registry ? choices.login.credentials : undefined,
         platform: foreignPlatform(survey.image, survey.engine),
       });
     }
@@ -207,32 +214,37 @@ export function createRebuilds(parts: Parts) {
   async function rebuildAll(run: Run, names: readonly string[], choices: RebuildChoices & { onFailure: OnFailure }) {
     run.plan(names);
     const results: Result[] = [];
-    for (const name of names) {
-      const hasFailed = results.some(({ ok }) => !ok);
-      if (hasFailed && choices.onFailure === 'stop') {
-        results.push({ id: '', name, ok: false, detail: 'Not begun: one before it failed.' });
-        continue;
+    let isUnfinished = false;
+    try {
+      for (const name of names) {
+        if (choices.onFailure === 'stop' && results.some(({ ok }) => !ok)) {
+          results.push({ id: '', name, ok: false, detail: 'Not begun: one before it failed.' });
+          continue;
+        }
+        run.signal.throwIfAborted();
+        run.step(name);
+        const outcome = await rebuildOneOf(run, name, choices);
+        isUnfinished ||= outcome.isUnfinished ?? false;
+        results.push(toResult(name, outcome));
+        run.endStep(isDone(outcome) ? 'done' : 'failed', isDone(outcome) ? outcome.message : reasonOf(outcome));
+        run.report({ progress: results.length / names.length, details: { results } });
       }
-      run.signal.throwIfAborted();
-      run.step(name);
-      results.push(await rebuildOneOf(run, name, choices));
-      run.report({ progress: results.length / names.length, details: { results } });
+    } catch (error) {
+      // Whatever ended the others: what is left of one of them has to be taken up again.
+      if (!isUnfinished || run.closing.aborted) throw error;
+      return { ...summary(results), error: run.signal.aborted ? run.signal.reason : error, isUnfinished };
     }
-    return summary(results);
+    return { ...summary(results), isUnfinished };
   }
 
-  async function rebuildOneOf(run: Run, name: string, choices: RebuildChoices): Promise<Result> {
+  async function rebuildOneOf(run: Run, name: string, choices: RebuildChoices): Promise<Outcome> {
+    const own: Details = {};
     try {
-      const outcome = await rebuild(nested(run), name, choices);
-      const ok = (outcome.state ?? 'succeeded') === 'succeeded';
-      const reason = isProblem(outcome.error) ? outcome.error.message : '';
-      if (!ok) run.failStep(reason);
-      else run.note(outcome.message);
-      return { id: '', name, ok, detail: ok ? outcome.message : `${outcome.message} ${reason}`.trim() };
+      const outcome = await rebuild(nested(run, name, own), name, choices);
+      return { ...outcome, details: own };
     } catch (error) {
       if (!isProblem(error)) throw error;
-      run.failStep(error.message);
-      return { id: '', name, ok: false, detail: error.message };
+      return { state: 'failed', message: '', error };
     }
   }
 
@@ -240,24 +252,30 @@ export function createRebuilds(parts: Parts) {
 
   /** Finishes or undoes all that an earlier process left, as soon as the engine answers; again where it can't be yet. */
   async function recover(): Promise<void> {
-    const left = await journal.unfinished();
-    const active = new Set(operations.active().map(({ id }) => id));
-    for (const { operation, plan } of left.filter((item) => !active.has(item.operation))) {
-      const claims = plan.members.map(({ oldId }) => containerClaim(oldId));
-      log.info({ operation }, 'a rebuild was left unfinished: it is finished or undone now');
-      const isPart = (await operations.find(operation))?.kind === 'project_rebuild';
-      await operations.resume(operation, claims, async (run) => {
-        const outcome = await transaction.recover(run, plan);
-        await inventory.refresh(idsOf(plan));
-        return isPart ? partOutcome(outcome) : outcome;
+    for (const { operation: id, plans } of await journal.unfinished()) {
+      const left = await operations.find(id);
+      operations.resume(id, async (run) => {
+        log.info({ operation: id }, 'a rebuild was left unfinished: it is finished or undone now');
+        const outcome = joinOutcomes(await recoverEach(run, plans));
+        return left?.kind === 'project_rebuild' ? partOutcome(outcome, left.error ?? cutShort(true)) : outcome;
       });
     }
+    await transaction.watch();
+  }
+
+  async function recoverEach(run: Run, plans: readonly RebuildPlan[]): Promise<Outcome[]> {
+    const outcomes: Outcome[] = [];
+    for (const plan of plans) {
+      outcomes.push(await transaction.recover(run, plan));
+      await inventory.refresh(idsOf(plan));
+    }
+    return outcomes;
   }
 
   async function recoverOnce() {
     if (isRecovering || inventory.engine().status !== 'connected') return;
     isRecovering = true;
-    await recover().catch((err: unknown) => log.warn({ err }, 'the journal of rebuilds could not be read'));
+    await recover().catch((err: unknown) => log.warn({ err }, 'what rebuilds left could not be taken up'));
     isRecovering = false;
   }
 
@@ -276,6 +294,12 @@ export function createRebuilds(parts: Parts) {
      */
     start,
     startProject,
+
+    /**
+     * Gives up rebuilds that could neither be finished nor undone: their containers stay as they are.
+     * @throws Problem `conflict` where there is nothing to give up
+     */
+    abandon: (operation: number): Promise<Operation> => operations.abandon(operation, () => journal.abandon(operation)),
 
     /** Ends the looking for what was left. */
     close() {
@@ -296,8 +320,6 @@ const forwardSteps = [
 
 const claimsOf = (survey: Survey) => [survey, ...survey.dependants].map((surveyed) => containerClaim(idOf(surveyed)));
 
-const idsOf = ({ members }: RebuildPlan) => members.flatMap(({ oldId, newId }) => [oldId, ...(newId ? [newId] : [])]);
-
 /** The pull's own progress is a part of the whole. */
 function scaled(run: Run): Run {
   return {
@@ -307,8 +329,8 @@ function scaled(run: Run): Run {
   };
 }
 
-/** A rebuild within another operation: its steps are the detail of that one's step. */
-function nested(run: Run): Run {
+/** A container's rebuild within another operation: its steps are the detail of that one's step. */
+function nested(run: Run, container: string, own: Details): Run {
   let current = '';
   return {
     ...run,
@@ -317,11 +339,26 @@ function nested(run: Run): Run {
     step(name, detail = '') {
       current = name;
       run.note([name, detail].filter(Boolean).join(': '));
+      run.report({ message: `${container}: ${name}` });
     },
-    failStep: (detail) => run.note(detail),
-    report: ({ details }) => run.report({ ...(details && { details }) }),
+    endStep: (_state, detail) => run.note(detail),
+    report({ message, details: { lastLines, ...details } = {} }) {
+      if (lastLines) own.lastLines = lastLines;
+      run.report({ ...(message && { message: `${container}: ${message}` }), details });
+    },
     hold: () => {},
   };
+}
+
+const isDone = ({ state = 'succeeded' }: Outcome) => state === 'succeeded';
+
+const reasonOf = ({ error }: Outcome) => (isProblem(error) ? error.message : '');
+
+function toResult(name: string, outcome: Outcome): Result {
+  const ok = isDone(outcome);
+  const { lastLines } = outcome.details ?? {};
+  const detail = ok ? outcome.message : `${outcome.message} ${reasonOf(outcome)}`.trim();
+  return { id: '', name, ok, detail, ...(lastLines && { lastLines }) };
 }
 
 function summary(results: readonly Result[]): Outcome {
@@ -332,14 +369,20 @@ function summary(results: readonly Result[]): Outcome {
   return { state: 'failed', message: done, error, details: { results: [...results] } };
 }
 
+/** What became of several rebuilds of one operation; that of the first which did not succeed counts most. */
+function joinOutcomes(outcomes: readonly Outcome[]): Outcome {
+  const message = outcomes.map((outcome) => outcome.message).join(' ');
+  const worst = outcomes.find((outcome) => !isDone(outcome)) ?? outcomes[0];
+  return { ...worst, message, isUnfinished: outcomes.some((outcome) => outcome.isUnfinished) };
+}
+
 /** Of a project, the container that was under way is in order again; those behind it were not begun. */
-function partOutcome({ message, error, details }: Outcome): Outcome {
-  const reason = new Problem('conflict', 'Fairlead ended while it ran.');
+function partOutcome({ message, error, ...rest }: Outcome, reason: string): Outcome {
   return {
+    ...rest,
     state: 'interrupted',
     message: `${message} What comes after it was not begun.`,
-    error: error ?? reason,
-    ...(details && { details }),
+    error: error ?? new Problem('conflict', reason),
   };
 }
 

@@ -33,6 +33,8 @@ export type RecreationInput = {
   image: Document;
   /** What the create call names, a reference or an id, and the full id that this is now. */
   next: { text: string; id: string; retag?: Retag | null };
+  /** Mounts that it gets from other containers again. */
+  borrowed?: readonly Document[];
   engine: EngineTraits;
 };
 
@@ -54,10 +56,11 @@ const macTold = [1, 51] as const;
  * over whole. What the engine derived for the old one alone, such as its id as host name and alias, is left out, so that
  * it is derived anew.
  */
-export function toRecreation({ container, image, next, engine }: RecreationInput): Recreation {
+export function toRecreation({ container, image, next, engine, borrowed = [] }: RecreationInput): Recreation {
   const config = documentOf(container.Config);
   const host = documentOf(container.HostConfig);
   const own = ownSettings(config, documentOf(image.Config));
+  const volumes = anonymousVolumes(container, borrowed);
   const endpoints = ownEndpoints(container, engine);
   const primary = primaryNetwork(container);
   const first = endpoints.find(({ network }) => network === primary);
@@ -71,7 +74,12 @@ export function toRecreation({ container, image, next, engine }: RecreationInput
       ExposedPorts: { ...documentOf(own.ExposedPorts), ...emptyFor(documentOf(host.PortBindings)) },
       Labels: withImage(documentOf(own.Labels), text(container.Image) ?? '', next.id),
       Image: next.text,
-      HostConfig: { ...host, Links: ownLinks(host), Binds: namedBinds(container), Mounts: namedMounts(container) },
+      HostConfig: {
+        ...host,
+        Links: ownLinks(host),
+        Binds: namedBinds(container, volumes),
+        Mounts: namedMounts(container, volumes),
+      },
       ...(atOnce.length > 0 && { NetworkingConfig: { EndpointsConfig: endpointsConfig } }),
     },
     platform: foreignPlatform(image, engine),
@@ -81,17 +89,22 @@ export function toRecreation({ container, image, next, engine }: RecreationInput
   };
 }
 
-/** Lets a recreation join the namespaces of a container's successor; the very same where it joins none of its. */
+/**
+ * Lets a recreation join the namespaces of a container's successor, and be linked to it; the very same where it needs
+ * nothing of it.
+ */
 export function joining(recreation: Recreation, old: { oldId: string; name: string }, newId: string): Recreation {
   const host = documentOf(recreation.body.HostConfig);
-  const joined = namespaceModes
-    .filter((mode) => {
-      const id = joinedId(text(host[mode]));
-      return id !== undefined && [old.oldId, old.name].includes(id);
-    })
-    .map((mode) => [mode, `container:${newId}`]);
-  if (joined.length === 0) return recreation;
-  const HostConfig = { ...host, ...Object.fromEntries(joined) };
+  const modes = namespaceModes.filter((mode) => {
+    const id = joinedId(text(host[mode]));
+    return id !== undefined && [old.oldId, old.name].includes(id);
+  });
+  const links = textsOf(host.Links);
+  const linked = links.map((link) => (link.startsWith(`${old.name}:`) ? newId + link.slice(old.name.length) : link));
+  const isLinked = linked.some((link, index) => link !== links[index]);
+  if (modes.length === 0 && !isLinked) return recreation;
+  const joined = Object.fromEntries(modes.map((mode) => [mode, `container:${newId}`]));
+  const HostConfig = { ...host, ...joined, ...(isLinked && { Links: linked }) };
   return { ...recreation, body: { ...recreation.body, HostConfig } };
 }
 
@@ -103,11 +116,16 @@ export function joinedId(mode: string | undefined): string | undefined {
   return mode?.startsWith('container:') ? mode.slice('container:'.length) : undefined;
 }
 
-/** The volumes of a container that nobody named; they are attached to its successor by the names they have. */
-export function anonymousVolumes(container: Document): AnonymousVolume[] {
+/**
+ * The volumes of a container that nobody named, but for those that it borrows; they are attached to its successor by the
+ * names they have.
+ */
+export function anonymousVolumes(container: Document, borrowed: readonly Document[] = []): AnonymousVolume[] {
   const named = namedDestinations(container);
+  const isBorrowed = (mount: Document) =>
+    borrowed.some((other) => other.Name === mount.Name && other.Destination === mount.Destination);
   return mountsOf(container)
-    .filter((mount) => mount.Type === 'volume')
+    .filter((mount) => mount.Type === 'volume' && !isBorrowed(mount))
     .map((mount) => ({ name: volumeName(mount), destination: pathOf(mount.Destination) }))
     .filter(({ name, destination }) => name !== '' && destination !== '' && !named.has(destination));
 }
@@ -123,7 +141,7 @@ const bindsOf = (container: Document) => textsOf(documentOf(container.HostConfig
 const askedMountsOf = (container: Document) => documents(documentOf(container.HostConfig).Mounts) ?? [];
 
 /** Where a mount goes; what was asked for may end in a slash, what the engine tells does not. */
-function pathOf(value: unknown): string {
+export function pathOf(value: unknown): string {
   const path = text(value) ?? '';
   return path === '' ? '' : posix.normalize(path).replace(/(?<=.)\/$/, '');
 }
@@ -138,8 +156,7 @@ function namedDestinations(container: Document): Set<string> {
 }
 
 /** Binds as they were asked for; one that only says where (`/data`) names its volume now. */
-function namedBinds(container: Document): unknown {
-  const volumes = anonymousVolumes(container);
+function namedBinds(container: Document, volumes: readonly AnonymousVolume[]): unknown {
   const name = (bind: string) => {
     const volume = bind.includes(':') ? undefined : volumes.find(({ destination }) => destination === pathOf(bind));
     return volume ? `${volume.name}:${bind}:${isReadOnly(container, volume.destination) ? 'ro,' : ''}nocopy` : bind;
@@ -152,8 +169,7 @@ function namedBinds(container: Document): unknown {
  * Mounts as they were asked for, with the names of volumes that had none, and with those that came from `Volumes`. Nothing
  * is copied into them from the image: they have their content.
  */
-function namedMounts(container: Document): unknown {
-  const volumes = anonymousVolumes(container);
+function namedMounts(container: Document, volumes: readonly AnonymousVolume[]): unknown {
   const taken = new Set([...askedMountsOf(container).map((mount) => mount.Target), ...bindsOf(container)].map(pathOf));
   const asked = askedMountsOf(container).map((mount) => {
     const volume = isUnnamed(mount)

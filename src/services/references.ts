@@ -18,7 +18,7 @@ export type Reference = {
 /** The registry of references that name none. */
 export const defaultRegistry = 'docker.io';
 
-const maxNameLength = 255;
+const maxLength = 255;
 const allowed = 'a reference such as "nginx:1.27" or "registry.example:5000/team/app:2", at most 255 characters';
 
 const hostPattern = /^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:\d{1,5})?$/;
@@ -39,7 +39,6 @@ export function parseReference(text: string, field = 'reference'): Reference {
   const tag = tagAt < 0 ? null : named.slice(tagAt + 1);
   const isRight =
     more.length === 0 &&
-    name.length <= maxNameLength &&
     isName(name) &&
     !idPattern.test(name) &&
     name !== 'sha256' &&
@@ -48,8 +47,11 @@ export function parseReference(text: string, field = 'reference'): Reference {
   if (!isRight) throw new Problem('invalid', `${field}: must be ${allowed}.`);
   const shown = tag === null && digest === null ? 'latest' : tag;
   const version = `${shown === null ? '' : `:${shown}`}${digest === null ? '' : `@${digest}`}`;
+  const whole = name + version;
+  // Engines would take a longer one; what names an image here is of this length at most.
+  if (whole.length > maxLength) throw new Problem('invalid', `${field}: must be ${allowed}.`);
   return {
-    text: `${name}${version}`,
+    text: whole,
     name,
     registry: registryOf(name),
     tag: shown,

@@ -115,17 +115,29 @@ export async function createUpdates(parts: Parts) {
 
   async function ask(reference: Reference, run: Run): Promise<Result> {
     const checkedAt = clock.now();
+    const { credentials: found, note } = await credentials.find(reference.registry);
     try {
-      const { credentials: found } = await credentials.find(reference.registry);
       const digest = await docker.registryDigest(reference, toAuthHeader(reference.registry, found), run.signal);
       await remember(reference.canonical, { digest: digest || null, error: '', checkedAt });
+      return { id: '', name: reference.text, ok: true, detail: words[ofTag(reference.text).state] };
     } catch (error) {
       run.signal.throwIfAborted();
       if (!isProblem(error)) throw error;
-      await remember(reference.canonical, { digest: null, error: error.message, checkedAt });
+      const reason = [error.message, note].filter(Boolean).join(' ');
+      await rememberFailure(reference.canonical, reason, checkedAt);
+      return { id: '', name: reference.text, ok: false, detail: reason };
     }
-    const { state, error } = ofTag(reference.text);
-    return { id: '', name: reference.text, ok: state !== 'failed', detail: error || words[state] };
+  }
+
+  /** What was known before stays known, with its time: something newer does not get old by an outage. */
+  async function rememberFailure(reference: string, error: string, checkedAt: number) {
+    const before = known.get(reference);
+    const isKnown = before?.digest != null;
+    await remember(reference, {
+      digest: isKnown ? before.digest : null,
+      error,
+      checkedAt: isKnown ? before.checkedAt : checkedAt,
+    });
   }
 
   /** Forgets what no image is called any more. */
@@ -148,8 +160,9 @@ export async function createUpdates(parts: Parts) {
     const found = known.get(keyOf(tag));
     if (!found) return { state: 'unchecked', checkedAt: null, error: '' };
     const { digest, error, checkedAt } = found;
-    if (digest === null) return { state: 'failed', checkedAt, error };
-    return { state: hasDigest(image, tag, digest) ? 'current' : 'newer', checkedAt, error: '' };
+    if (digest !== null && !hasDigest(image, tag, digest)) return { state: 'newer', checkedAt, error };
+    if (digest === null || error) return { state: 'failed', checkedAt, error };
+    return { state: 'current', checkedAt, error: '' };
   }
 
   function ofImage(image: Image): Update {
@@ -157,7 +170,6 @@ export async function createUpdates(parts: Parts) {
     return order.map((state) => updates.find((update) => update.state === state)).find(Boolean) ?? local;
   }
 
-  /** The reference that a container was made from, as far as it is known. */
   const referenceOf = (container: Container): string | undefined =>
     isIdLike(container.image) ? written.get(container.id) : container.image;
 
@@ -239,6 +251,9 @@ export async function createUpdates(parts: Parts) {
     ofImage,
     ofTag,
     ofContainer,
+
+    /** The reference that a container was made from, as far as it is known. */
+    referenceOf,
 
     /** Takes note of what a pull has just seen. */
     async pulled(reference: Reference, digest: string): Promise<void> {

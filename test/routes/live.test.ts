@@ -64,7 +64,7 @@ t.test('a page asks for the topics that keep it true, with its own parameters', 
   ]);
   t.strictSame(await topicsOf('/containers?topic=logs:x&foo=bar'), ['/live?topic=containers'], 'and nothing else');
   t.match((await topicsOf('/containers/web'))[0], `/live?topic=container%3A${id}&topic=stats%3A${id}`);
-  t.strictSame(await topicsOf('/projects/shop'), ['/live?topic=project%3Ashop']);
+  t.strictSame(await topicsOf('/projects/shop'), ['/live?topic=project%3Ashop&actions=true']);
   t.strictSame(await topicsOf('/images?dangling=true'), ['/live?topic=images&dangling=true']);
   t.match((await topicsOf('/containers/web/logs')).at(-1), `topic=logs%3A${id}`);
 });

@@ -381,9 +381,9 @@ t.test('one that others hang on, who can not follow, is refused by their names',
       engine.addContainer({ name: 'side', image: 'lab/side:1', hostConfig: mode, networks: [], privileged: true });
     },
   });
-  const detail = /^side shares its namespaces and can't follow\. side is privileged/;
+  const detail = /^side needs it and can't follow\. side is privileged/;
   t.match(JSON.parse((await rebuild(app)).text), { status: 403, code: 'disabled', detail });
-  t.match(text(formOf((await app.get('/containers/web/rebuild')).text)), /side shares its namespaces/);
+  t.match(text(formOf((await app.get('/containers/web/rebuild')).text)), /side needs it/);
   t.strictSame(namesIn(app.engine), ['side', 'web']);
 });
 

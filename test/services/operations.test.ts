@@ -4,15 +4,9 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Problem } from '../../src/errors.ts';
 import { openDatabase } from '../../src/services/database.ts';
+import { type Outcome, Unfinished } from '../../src/services/operation-outcomes.ts';
 import type { Operation, OperationState } from '../../src/services/operation-types.ts';
-import {
-  createOperations,
-  type OperationBounds,
-  type Outcome,
-  type Run,
-  Unfinished,
-  type Wanted,
-} from '../../src/services/operations.ts';
+import { createOperations, type OperationBounds, type Run, type Wanted } from '../../src/services/operations.ts';
 import { until } from '../support/app.ts';
 
 const silent = { info() {}, warn() {} };
@@ -21,7 +15,7 @@ const silent = { info() {}, warn() {} };
 async function open(t: Test, bounds: Partial<OperationBounds> = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'fairlead-operations-'));
   let database = await openDatabase(folder);
-  let operations = await createOperations(database, silent, [], bounds);
+  let operations = await createOperations(database, silent, new Map(), bounds);
   t.teardown(async () => {
     await operations.close();
     await database.close();
@@ -32,10 +26,15 @@ async function open(t: Test, bounds: Partial<OperationBounds> = {}) {
       return operations;
     },
     /** As after a kill: nothing is closed in order. */
-    async reopen(resumed: number[] = []) {
+    async reopen(unfinished: Record<number, string[]> = {}) {
       await database.close();
       database = await openDatabase(folder);
-      operations = await createOperations(database, silent, resumed, bounds);
+      operations = await createOperations(
+        database,
+        silent,
+        new Map(Object.entries(unfinished).map(([id, keys]) => [Number(id), keys])),
+        bounds,
+      );
       return operations;
     },
   };
@@ -231,17 +230,62 @@ t.test('what ran when the process died is marked, what a journal knows stays to 
   const opened = await open(t, { running: 2 });
   const { operations } = opened;
   for (const n of [1, 2, 3]) await operations.start(wanted({ claims: [`image:${n}`] }), held().work);
-  const later = await opened.reopen([2]);
+  const later = await opened.reopen({ 2: ['image:2'] });
   t.match(await later.find(1), { state: 'interrupted', error: 'Fairlead ended while it ran.', isSeen: false });
   t.match(await later.find(2), { state: 'running' });
   t.match(await later.find(3), { state: 'interrupted', error: 'Fairlead ended before it began.' });
-  await later.resume(2, ['image:2'], async () => ({
+  t.same(
+    later.active().map(({ id }) => id),
+    [2],
+    'until then pages show that it goes on',
+  );
+  t.equal(later.holder('image:2')?.id, 2);
+  const second = later.start(wanted({ claims: ['image:2'] }), held().work);
+  await t.rejects(second, { code: 'conflict', message: 'Operation 2 works on it already: pull lab/web:1.' });
+  await t.rejects(later.cancel(2), { code: 'conflict', message: /waits for the engine, to be finished or undone/ });
+  await t.rejects(later.dismiss(2), { code: 'conflict', message: /still runs/ });
+  later.resume(2, async () => ({
     state: 'rolled_back',
     message: 'Undone.',
     error: new Problem('conflict', 'It ended.'),
   }));
   await until(isIn(later, 2, 'rolled_back'), 'it was taken up');
   t.match(await later.find(2), { message: 'Undone.', error: 'It ended.', isSeen: false });
+});
+
+t.test('what could neither be finished nor undone holds what it works on until it is', async (t) => {
+  const opened = await open(t);
+  const { operations } = opened;
+  const { id } = await operations.start(wanted({ claims: ['container:a'] }), async (run) => {
+    run.claim(['container:b']);
+    return { state: 'failed', message: 'Not undone yet.', error: new Problem('conflict', 'No.'), isUnfinished: true };
+  });
+  await until(isIn(operations, id, 'failed'), 'it ended');
+  for (const key of ['container:a', 'container:b']) {
+    const other = operations.start(wanted({ claims: [key] }), held().work);
+    await t.rejects(other, {
+      code: 'conflict',
+      message: `Operation ${id} still has to be finished or undone: pull lab/web:1.`,
+    });
+  }
+  await t.rejects(operations.cancel(id), { code: 'conflict', message: /to be finished or undone/ });
+  await operations.dismiss(id);
+  t.match(await operations.find(id), { state: 'failed', isSeen: true });
+  t.same(operations.current(), [], 'it was read, and nothing of it runs');
+
+  const again = held();
+  operations.resume(id, again.work);
+  const twice: string[] = [];
+  const never = async () => ({ message: String(twice.push('taken up again')) });
+  operations.resume(id, never);
+  await again.began;
+  t.match(await operations.find(id), { state: 'running', error: null, canCancel: false });
+  t.match(operations.holder('container:b'), { id });
+  again.end({ message: 'Undone.' });
+  await until(isIn(operations, id, 'succeeded'), 'it was finished');
+  t.doesNotThrow(() => operations.requireFree(['container:a', 'container:b']));
+  operations.resume(id, never);
+  t.same(twice, [], 'once, and not when nothing is left of it');
 });
 
 t.test('the end of the program ends what can be ended, and leaves the rest for the next start', async (t) => {
@@ -259,7 +303,7 @@ t.test('the end of the program ends what can be ended, and leaves the rest for t
   await operations.start(wanted({ claims: ['container:b'] }), held().work);
   await operations.close();
   await t.rejects(operations.start(wanted(), held().work), { code: 'conflict', message: /is ending/ });
-  const later = await opened.reopen([left]);
+  const later = await opened.reopen({ [left]: ['container:a'] });
   t.match(await later.find(id), { state: 'interrupted', error: 'Fairlead ended while it ran.' });
   t.match(await later.find(left), { state: 'running' });
   t.match(await later.find(3), { state: 'interrupted' }, 'also what does not listen');

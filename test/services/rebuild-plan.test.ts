@@ -1,18 +1,16 @@
 import t from 'tap';
 import type { Document } from '../../src/services/own-settings.ts';
-import {
-  type Change,
-  changesBetween,
-  type NextImage,
-  type RebuildRules,
-  refusalOf,
-  tagOf,
-  warningsOf,
-} from '../../src/services/rebuild-plan.ts';
+import { type Change, changesBetween, type NextImage, tagOf, warningsOf } from '../../src/services/rebuild-plan.ts';
+import { type RebuildRules, refusalOf } from '../../src/services/rebuild-refusal.ts';
 import type { Survey, Surveyed } from '../../src/services/rebuild-survey.ts';
 import { engineNames, kinds, recordedInput } from '../fixtures/recordings.ts';
 
-const rules: RebuildRules = { own: { id: 'f'.repeat(64), isCertain: true }, allowsPrivileged: false };
+const engineSocket = { kind: 'unix', path: '/run/engine.sock', text: 'unix:///run/engine.sock' } as const;
+const rules: RebuildRules = {
+  own: { id: 'f'.repeat(64), isCertain: true },
+  engine: engineSocket,
+  allowsPrivileged: false,
+};
 const imageId = `sha256:${'4663237a8d11'.padEnd(64, '0')}`;
 const nextId = `sha256:${'e'.repeat(64)}`;
 
@@ -31,12 +29,12 @@ const surveyed = ({ id = 'a'.repeat(64), name = 'web', config, host, state, imag
     NetworkSettings: { Networks: { bridge: {} } },
   },
   image: { Id: imageId, Architecture: 'amd64', Os: 'linux', Config: image },
+  borrowed: [],
 });
 
 const survey = (parts: Parts = {}, others: Partial<Survey> = {}): Survey => ({
   ...surveyed(parts),
   dependants: [],
-  linkedBy: [],
   engine: { apiVersion: '1.51', architecture: 'amd64', hostName: 'machine' },
   ...others,
 });
@@ -122,7 +120,7 @@ t.test('what shares its namespaces has to be able to follow', async (t) => {
     const refusal = refusedAs(withDependant({ ...parts, name: 'side' }));
     t.match(refusal, {
       code,
-      reason: /^side shares its namespaces and can't follow\. side is /,
+      reason: /^side needs it and can't follow\. side is /,
       offersSameImage: false,
     });
     t.match(refusal?.reason, words);
@@ -153,8 +151,8 @@ t.test('a tag is what can be pulled, and neither an id nor a digest', async (t) 
 });
 
 t.test('a short id is an id too: it is never looked for in a registry', async (t) => {
-  const { container, image } = surveyed({ config: { Image: imageId.slice(7, 15) } });
-  t.equal(tagOf({ container, image: { ...image, RepoTags: ['lab/web:1'] } }), undefined);
+  const given = surveyed({ config: { Image: imageId.slice(7, 15) } });
+  t.equal(tagOf({ ...given, image: { ...given.image, RepoTags: ['lab/web:1'] } }), undefined);
 });
 
 t.test('another image changes what was not overridden, and nothing else', async (t) => {
@@ -253,7 +251,7 @@ t.test('an image that says the same changes nothing but itself', async (t) => {
   for (const engine of engineNames) {
     for (const kind of kinds) {
       const { container, image, engine: traits } = recordedInput(engine, kind);
-      const given = { container, image, dependants: [], linkedBy: [], engine: traits };
+      const given = { container, image, dependants: [], borrowed: [], engine: traits };
       const same = { text: 'fairlead-test/busybox', image };
       t.strictSame(changesBetween(given, same), [], `${engine}: ${kind}, on the very same`);
       const fields = changesBetween(given, { ...same, image: { ...image, Id: nextId } }).map(({ field }) => field);
@@ -343,8 +341,7 @@ t.test('anonymous volumes, --rm, picked ports, links and dependants are told', a
   t.equal(told(survey(), /anonymous/).length, 0);
   t.equal(told(survey({ host: { AutoRemove: true } }), /started with --rm/).length, 1);
   const dependants = [surveyed({ name: 'one' }), surveyed({ name: 'two' })];
-  t.match(told(survey({}, { dependants }), /namespaces/), [/on the images they have: one, two\.$/]);
-  t.match(told(survey({}, { linkedBy: ['api', 'cron'] }), /legacy link/), [/restarted: api, cron\.$/]);
+  t.match(told(survey({}, { dependants }), /made anew after it/), [/on the images they have: one, two\.$/]);
   t.match(told({ ...survey(), image: {} }, /removed by force/), [/kept as its own settings/]);
 });
 
@@ -367,7 +364,7 @@ t.test('what recorded containers have to know is told of each', async (t) => {
   for (const engine of engineNames) {
     const told = (kind: (typeof kinds)[number]) => {
       const { container, image, engine: traits } = recordedInput(engine, kind);
-      return warningsOf({ container, image, dependants: [], linkedBy: [], engine: traits }, { text: '', image }, 60);
+      return warningsOf({ container, image, dependants: [], borrowed: [], engine: traits }, { text: '', image }, 60);
     };
     t.match(told('plain'), [/may take 10 s/, always], engine);
     t.equal(told('plain').length, 2);

@@ -89,11 +89,13 @@ t.test('a digest has all of its 64 digits', async (t) => {
   t.equal(readReference(`nginx@${digest}:1`), undefined, 'the tag stands before it');
 });
 
-t.test('a name has 255 characters at most', async (t) => {
+t.test('a reference has 255 characters at most, its tag and digest included', async (t) => {
   const host = 'registry.example:5000/';
-  t.equal(parseReference(`${host}${'a'.repeat(255 - host.length)}:1`).name.length, 255);
-  t.equal(readReference(`${host}${'a'.repeat(256 - host.length)}:1`), undefined);
-  t.ok(readReference(`${'a'.repeat(255)}:${'x'.repeat(128)}@${digest}`), 'tag and digest are not counted');
+  t.equal(parseReference(`${host}${'a'.repeat(253 - host.length)}:1`).text.length, 255);
+  t.equal(readReference(`${host}${'a'.repeat(254 - host.length)}:1`), undefined);
+  t.equal(readReference('a'.repeat(249)), undefined, 'with the tag that it means');
+  t.ok(readReference(`${'a'.repeat(183)}@${digest}`));
+  t.equal(readReference(`${'a'.repeat(184)}@${digest}`), undefined);
 });
 
 t.test('an id is no name: engines refuse to pull one', async (t) => {

@@ -8,10 +8,10 @@ import {
   type Step,
 } from '../../services/operation-types.ts';
 import type { Layer } from '../../services/pull-progress.ts';
-import { bytes, count, dateTime, duration, iso, plural, rate } from '../format.ts';
+import { bytes, dateTime, duration, iso, rate } from '../format.ts';
 import { maskText, toText } from '../secrets.ts';
 import type { FilterModel } from './containers.ts';
-import { type Can, type Shared, toHref, toShared, type ViewContext } from './context.ts';
+import { type Shared, toHref, toShared, type ViewContext } from './context.ts';
 
 /** How an operation's state is shown: a shape, a tone and a word. */
 export type OperationLook = { icon: string; isGlyph: boolean; tone: string; word: string };
@@ -42,9 +42,11 @@ export type OperationModel = Shared & {
     figures: string;
     steps: { name: string; detail: string; state: Step['state']; took: string }[];
     layers: { id: string; word: string; value: number; isDone: boolean; figures: string }[];
-    results: { name: string; ok: boolean; detail: string }[];
+    results: { name: string; ok: boolean; detail: string; lastLines: string[] }[];
     lastLines: string[];
     cancelHref: string | null;
+    /** Where it is given up, should it stay unfinished. */
+    abandonHref: string | null;
     dismissHref: string | null;
     /** The socket that keeps it true where it stands in a page that has none. */
     liveHref: string;
@@ -65,6 +67,9 @@ export type OperationsNowModel = Shared & {
 
 /** At most so many are told on every page. */
 const maxNow = 4;
+
+/** So many a page of the list has where nobody says otherwise. */
+export const defaultListLimit = 100;
 
 const titles: Record<OperationKind, readonly [active: string, over: string]> = {
   pull: ['Pulling', 'Pull of'],
@@ -144,10 +149,16 @@ export function operationModel(operation: Operation, context: ViewContext): Oper
       figures: figuresOf(operation),
       steps: operation.steps.map((step) => toStep(step, now)),
       layers: (details.layers ?? []).map(toLayer),
-      results: (details.results ?? []).map(({ name, ok, detail }) => ({ name, ok, detail: shown(detail) })),
+      results: (details.results ?? []).map(({ name, ok, detail, lastLines = [] }) => ({
+        name,
+        ok,
+        detail: shown(detail),
+        lastLines,
+      })),
       lastLines: details.lastLines ?? [],
       cancelHref: operation.canCancel && can[capabilityOfKind[kind]] ? `${href}/cancel` : null,
       liveHref: `${base}/live?topic=operation:${operation.id}`,
+      abandonHref: operation.isUnfinished && !active && can.rebuild ? `${href}/abandon` : null,
       dismissHref: !active && !operation.isSeen && can.control ? `${href}/dismiss` : null,
     },
   };
@@ -165,9 +176,12 @@ function targetHref({ kind, target, state }: Operation, base: string): string | 
 
 /** `142 of 231 MB, 18 MB/s, 5 s left`. */
 function figuresOf({ state, details }: Operation): string {
-  const { bytes: loaded } = details;
+  const { bytes: loaded, layers = [], freedBytes } = details;
+  if (freedBytes) return `${bytes(freedBytes)} freed`;
   if (!loaded || loaded.total === 0) return '';
   if (state !== 'running') return bytes(loaded.current);
+  // A rebuild goes on when its pull is over.
+  if (layers.every(isLayerDone)) return '';
   const left = loaded.perSecond > 0 ? (loaded.total - loaded.current) / loaded.perSecond : 0;
   return [
     `${bytes(loaded.current)} of ${bytes(loaded.total)}`,
@@ -192,8 +206,10 @@ const layerWords: Record<Layer['state'], string> = {
   present: 'here already',
 };
 
+const isLayerDone = ({ state }: Pick<Layer, 'state'>) => state === 'done' || state === 'present';
+
 function toLayer({ id, state, current, total }: Layer) {
-  const isDone = state === 'done' || state === 'present';
+  const isDone = isLayerDone({ state });
   const share = total ? Math.min(1, (current ?? 0) / total) : 0;
   const isPartial = (state === 'downloading' || state === 'extracting') && total !== null;
   const figures = isPartial ? `${bytes(current ?? 0)} of ${bytes(total)}` : total ? bytes(total) : '–';
@@ -208,7 +224,12 @@ export function operationsNowModel(
   context: ViewContext,
   without?: number,
 ): OperationsNowModel {
-  const told = current.filter(({ id }) => id !== without);
+  // Who can't say that a failure was read would be shown it for ever: it is in the list.
+  const shown = context.can.control ? current : current.filter((operation) => isActive(operation) || operation.isSeen);
+  // What runs can't be passed over by failures that nobody has read.
+  const told = shown
+    .filter(({ id }) => id !== without)
+    .sort((one, other) => Number(isActive(other)) - Number(isActive(one)));
   return {
     ...toShared(context),
     now: {
@@ -218,13 +239,22 @@ export function operationsNowModel(
     },
     badge: {
       running: current.filter(isActive).length,
-      failed: current.filter((operation) => isFailed(operation) && !operation.isSeen).length,
+      failed: shown.filter((operation) => isFailed(operation) && !operation.isSeen).length,
     },
   };
 }
 
 /** How the list of operations is narrowed; `before` is the id that the page before ended with. */
 export type OperationListQuery = { state: string; before?: number | undefined; limit: number };
+
+/** The parameters of a list of operations, as addresses carry them. */
+export function operationListParameters({ state, before, limit }: OperationListQuery): Record<string, string> {
+  return {
+    state,
+    ...(before !== undefined && { before: String(before) }),
+    ...(limit !== defaultListLimit && { limit: String(limit) }),
+  };
+}
 
 /** What a filter stands for: those that run, those that failed in any way, or one state; nothing is all. */
 export function statesOf(filter: string): OperationState[] {
@@ -254,7 +284,7 @@ export function operationListModel(
       rows: operations.map((operation) => operationModel(operation, context)),
       isEmpty: operations.length === 0,
       isFiltered: query.state !== '' || query.before !== undefined,
-      olderHref: hasMore && last ? toHref(path, { state: query.state, before: String(last.id) }) : null,
+      olderHref: hasMore && last ? toHref(path, operationListParameters({ ...query, before: last.id })) : null,
       clearHref: path,
     },
     filters: filters.map(({ label, state }) => ({
@@ -267,10 +297,3 @@ export function operationListModel(
     })),
   };
 }
-
-/** Whether a person may end a piece of work. */
-export const mayCancel = (kind: OperationKind, can: Can): boolean => can[capabilityOfKind[kind]];
-
-/** How many results were good, in words. */
-export const resultsText = (results: readonly { ok: boolean }[]): string =>
-  `${count(results.filter(({ ok }) => ok).length)} of ${plural(results.length, 'container')}`;

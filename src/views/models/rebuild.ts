@@ -39,8 +39,10 @@ export type RebuildProjectModel = Shared & {
     project: string;
     action: string;
     cancelHref: string;
-    rows: { name: string; href: string; image: string; update: string; isNewer: boolean; service: string }[];
+    rows: { name: string; href: string; image: string; update: string; isNewer: boolean }[];
     title: string;
+    /** Those that a login can be for, where there are several; none where it is clear. */
+    registries: string[];
     choices: { value: OnFailure; label: string; hint: string }[];
   };
 };
@@ -113,7 +115,8 @@ function toLines({ field, name, before, after }: Change): DiffLine[] {
 export type RebuildProjectInput = {
   project: string;
   title: string;
-  containers: readonly { id: string; name: string; image: string; service: string | null; update: Update }[];
+  containers: readonly { id: string; name: string; image: string; update: Update }[];
+  registries: readonly string[];
 };
 
 /** The data of `pages/rebuild-project`. */
@@ -127,11 +130,11 @@ export function rebuildProjectModel(input: RebuildProjectInput, context: ViewCon
       action: `${href}/rebuild`,
       cancelHref: href,
       title: input.title,
-      rows: input.containers.map(({ id, name, image, service, update }) => ({
+      registries: input.registries.length > 1 ? [...input.registries] : [],
+      rows: input.containers.map(({ id, name, image, update }) => ({
         name,
         href: `${base}/containers/${id}/rebuild`,
         image,
-        service: service ?? '',
         update: updateText(update, context.now),
         isNewer: update.state === 'newer',
       })),
