@@ -238,7 +238,7 @@ for (const version of engineVersionsToTest()) {
       t.same(await idsOf('--filter=dangling=true'), dangling, 'the question alone does nothing');
       await tab.page.click('form.dialog button:has-text("Remove images")');
       await tab.sees('.operation[data-kind=image_prune][data-state=succeeded]');
-      t.match(await tab.text('.operation [role=status]'), /[\d.]+ MB were freed\./);
+      t.match(await tab.text('.operation'), /[\d.]+ MB (were )?freed/);
       t.same(await idsOf('--filter=dangling=true'), [kept]);
       await tab.page.goto(at('/images'));
       for (const id of lost) t.equal(await tab.count(imageRow(id)), 0);
