@@ -85,6 +85,7 @@ function createWorld() {
     stats: { onTick: (listener: (ids: string[]) => void) => listen(ticks, listener) },
     operations: { holder: () => undefined, onClaims: (listener: () => void) => listen(others, listener) },
     updates: {
+      referenceOf: () => undefined,
       ofContainer: () => ({ state: 'local', checkedAt: null, error: '' }),
       onChange: (listener: () => void) => listen(others, listener),
     },

@@ -57,6 +57,7 @@ export function workOf({ operations, updates }: Deps, container: Container, base
   return {
     busy: busyWith({ operations }, containerClaim(container.id), base),
     hasUpdate: updates.ofContainer(container).state === 'newer',
+    reference: updates.referenceOf(container) || null,
   };
 }
 
@@ -200,7 +201,7 @@ function createRowViews(deps: Deps): RowCache {
     const figures = deps.rowFigures(id);
     const now = Date.now();
     const words = `${stateAge(container, now)} ${duration(now - container.createdAt)}`;
-    const work = `${model.row.busy?.href} ${model.row.updateHref}`;
+    const work = `${model.row.busy?.word} ${model.row.busy?.href} ${model.row.updateHref} ${model.row.image.title}`;
     const before = known.get(id);
     if (before && before.container === container && before.work === work) {
       const isSame = before.figures === figures && before.words === words;

@@ -19,9 +19,9 @@ export function imagesModel(deps: Deps, query: ImageQuery, context: ViewContext)
   const works = new Map(selection.images.map((image) => [image.id, imageWorkOf(deps, image, context.base)]));
   const used = new Set(inventory.containers().map(({ imageId }) => imageId));
   const unused = inventory.images().filter((image) => image.dangling && !used.has(image.id));
-  const danglingSize = unused.reduce((sum, { size }) => sum + size, 0);
+  const prunable = unused.reduce((sum, { size }) => sum + size, 0);
   const engineKnown = inventory.engine().version !== '';
-  return imageListModel({ ...selection, query, engineKnown, works, danglingSize }, context);
+  return imageListModel({ ...selection, query, engineKnown, works, prunable }, context);
 }
 
 /** What is known of an image's registry, and whether one of its tags is being pulled. */

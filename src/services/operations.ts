@@ -271,8 +271,8 @@ export async function createOperations(
     void save(item).then(() => (isClosed ? undefined : store.prune().catch(() => {})));
     recent.show(item.operation);
     log.info({ operation: item.operation.id, state: item.operation.state }, 'an operation ended');
-    changes.tell(item.operation);
     claimChanges.tell();
+    changes.tell(item.operation);
   }
 
   /** What the program's end cut short stays as it is in the database, where the next start finds it. */

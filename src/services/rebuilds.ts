@@ -225,8 +225,9 @@ export function createRebuilds(parts: Parts) {
         run.step(name);
         const outcome = await rebuildOneOf(run, name, choices);
         isUnfinished ||= outcome.isUnfinished ?? false;
-        results.push(toResult(name, outcome));
-        run.endStep(isDone(outcome) ? 'done' : 'failed', isDone(outcome) ? outcome.message : reasonOf(outcome));
+        const result = toResult(name, outcome);
+        results.push(result);
+        run.endStep(result.ok ? 'done' : 'failed', result.ok ? result.detail : reasonOf(outcome));
         run.report({ progress: results.length / names.length, details: { results } });
       }
     } catch (error) {
@@ -357,7 +358,8 @@ const reasonOf = ({ error }: Outcome) => (isProblem(error) ? error.message : '')
 function toResult(name: string, outcome: Outcome): Result {
   const ok = isDone(outcome);
   const { lastLines } = outcome.details ?? {};
-  const detail = ok ? outcome.message : `${outcome.message} ${reasonOf(outcome)}`.trim();
+  // Its name stands before it.
+  const detail = ok ? outcome.message.replace(`${name} `, '') : `${outcome.message} ${reasonOf(outcome)}`.trim();
   return { id: '', name, ok, detail, ...(lastLines && { lastLines }) };
 }
 

@@ -175,8 +175,19 @@ t.test('one operation has three forms', async (t) => {
   t.strictSame(
     Object.keys(found).sort(),
     [
-      ...['actor', 'bytes', 'canCancel', 'error', 'errorCode', 'finishedAt', 'id', 'isUnfinished',
-        'kind', 'lastLines', 'layers'],
+      ...[
+        'actor',
+        'bytes',
+        'canCancel',
+        'error',
+        'errorCode',
+        'finishedAt',
+        'id',
+        'isUnfinished',
+        'kind',
+        'lastLines',
+        'layers',
+      ],
       ...['message', 'progress', 'queuedAt', 'results', 'startedAt', 'state', 'steps', 'target'],
     ].sort(),
   );

@@ -830,9 +830,9 @@ t.test('a project is rebuilt in the order of its dependencies', async (t) => {
   const done = await ended(app, answer);
   t.match(done, { state: 'succeeded', message: '3 of 3 containers were rebuilt or up to date.', progress: 1 });
   t.strictSame(resultsOf(done), [
-    'shop-db-1 true: shop-db-1 was rebuilt.',
-    'shop-api-1 true: shop-api-1 was rebuilt.',
-    'shop-web-1 true: shop-web-1 was rebuilt.',
+    'shop-db-1 true: was rebuilt.',
+    'shop-api-1 true: was rebuilt.',
+    'shop-web-1 true: was rebuilt.',
   ]);
   t.strictSame(
     done.steps.map(({ name, state }) => `${name} ${state}`),
@@ -879,9 +879,9 @@ for (const [onFailure, send] of [
     const failures = goesOn ? 1 : 2;
     t.match(failed, { state: 'failed', errorCode: 'conflict', error: new RegExp(`^${failures} of 3 containers`) });
     t.match(resultsOf(failed), [
-      'shop-db-1 true: shop-db-1 was rebuilt.',
+      'shop-db-1 true: was rebuilt.',
       /^shop-api-1 false: “Wait until it is ready” failed\. Everything was undone: shop-api-1 as before\. It ended with exit code 4/,
-      goesOn ? 'shop-web-1 true: shop-web-1 was rebuilt.' : 'shop-web-1 false: Not begun: one before it failed.',
+      goesOn ? 'shop-web-1 true: was rebuilt.' : 'shop-web-1 false: Not begun: one before it failed.',
     ]);
     t.strictSame(replaced(engine, before), goesOn ? ['shop-db-1', 'shop-web-1'] : ['shop-db-1']);
     t.strictSame(

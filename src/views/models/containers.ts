@@ -17,10 +17,10 @@ export type RowFigures = {
 export type BusyModel = { word: string; href: string };
 
 /** What is done to a container, and whether a rebuild would bring it a newer image. */
-export type RowWork = { busy: BusyModel | null; hasUpdate: boolean };
+export type RowWork = { busy: BusyModel | null; hasUpdate: boolean; reference: string | null };
 
 /** A container that nobody works on, on the newest image that is known of. */
-export const noWork: RowWork = { busy: null, hasUpdate: false };
+export const noWork: RowWork = { busy: null, hasUpdate: false, reference: null };
 
 /** A group as the inventory gives it; `rows` are those that match the query, `total` and `running` count all. */
 export type GroupInput = {
@@ -111,6 +111,8 @@ export type GroupModel = Shared & {
     cpu: string;
     memory: string;
     busy: BusyModel | null;
+    /** Whether something works on any of its containers: nothing can be done to all then. */
+    isHeld: boolean;
     rows: RowModel[];
   };
 };
@@ -181,13 +183,14 @@ export function rowModel(
   container: Container,
   figures: RowFigures | undefined,
   context: ViewContext,
-  { busy, hasUpdate }: RowWork = noWork,
+  { busy, hasUpdate, reference }: RowWork = noWork,
 ): RowModel {
   const { base, now } = context;
   const { id, name } = container;
   const isLive = container.state === 'running' || container.state === 'paused';
   const ports = toPortModels(container.ports, context.host);
   const { head, tail } = splitName(name);
+  const image = reference ?? container.image;
   return {
     ...toShared(context),
     row: {
@@ -201,8 +204,8 @@ export function rowModel(
       href: `${base}/containers/${id}`,
       state: toStateModel(container, now),
       image: {
-        ...splitReference(container.image),
-        title: container.image,
+        ...splitReference(image),
+        title: image,
         href: imageHref(base, container.imageId),
       },
       ports: ports.slice(0, maxPorts),
@@ -279,6 +282,7 @@ export function groupModel(group: GroupInput, context: ViewContext): GroupModel 
       cpu: figures.length > 0 ? percent(sum(figures.map((figure) => figure.cpuPercent ?? 0))) : '',
       memory: figures.length > 0 ? bytes(sum(figures.map((figure) => figure.memoryBytes))) : '',
       busy: group.busy ?? null,
+      isHeld: Boolean(group.busy) || rows.some((row) => row.work?.busy),
       rows: rows.map((row) => rowModel(row.container, row.figures, context, row.work)),
     },
   };

@@ -73,7 +73,7 @@ export type ImageListModel = Shared & {
     dangling: string;
     filters: { href: string; label: string; count: string; current: boolean }[];
   };
-  pull: { action: string; reference: string };
+  pull: { action: string; reference: string; isPage: boolean };
   work: { checkHref: string; pruneHref: string; pruneText: string };
 };
 
@@ -108,7 +108,7 @@ export function imageRowModel(
       createdIso: image.createdAt > 0 ? iso(image.createdAt) : '',
       users: image.containers.slice(0, maxUsers).map((user) => toUser(user, base)),
       moreUsers: Math.max(0, image.containers.length - maxUsers),
-      update: updateModel(update, now),
+      update: updateModel(image, update, now),
       busy,
       pullReference: update.state === 'local' ? null : (image.tags[0] ?? null),
       pullHref: `${base}/images/pull`,
@@ -117,9 +117,10 @@ export function imageRowModel(
 }
 
 /** How an image stands to its registry, in a few words. */
-function updateModel(update: Update, now: number): UpdateModel {
+function updateModel({ tags }: Image, update: Update, now: number): UpdateModel {
   const { state, error } = update;
-  const text = state === 'failed' ? 'not known' : updateText(update, now);
+  // Where it comes from is not known once it has no tag.
+  const text = tags.length === 0 ? '–' : state === 'failed' ? 'not known' : updateText(update, now);
   return { state, text, title: error };
 }
 
@@ -141,7 +142,8 @@ export function imageListModel(
     engineKnown?: boolean;
     /** What is known beside the engine's own words, by the image's id. */
     works?: ReadonlyMap<string, ImageWork>;
-    danglingSize?: number;
+    /** Size of the images that nobody uses and that have no tag, bytes. */
+    prunable?: number;
   },
   context: ViewContext,
 ): ImageListModel {
@@ -175,11 +177,11 @@ export function imageListModel(
         current: query.dangling === dangling,
       })),
     },
-    pull: { action: `${context.base}/images/pull`, reference: '' },
+    pull: { action: `${context.base}/images/pull`, reference: '', isPage: false },
     work: {
       checkHref: `${context.base}/images/check`,
       pruneHref: `${context.base}/images/prune`,
-      pruneText: counts.dangling > 0 ? `Prune dangling, ${bytes(input.danglingSize ?? 0)}…` : 'Prune…',
+      pruneText: input.prunable ? `Prune dangling, ${bytes(input.prunable)}…` : 'Prune…',
     },
   };
 }
@@ -270,7 +272,7 @@ export function imageDetailModel(
       tags: image.tags.map(toTag),
       dangling: image.dangling,
       removed: false,
-      update: updateModel(work.update, now),
+      update: updateModel(image, work.update, now),
       busy: work.busy,
       pullReference: work.update.state === 'local' ? null : (image.tags[0] ?? null),
       pullHref: `${base}/images/pull`,

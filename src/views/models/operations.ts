@@ -43,6 +43,8 @@ export type OperationModel = Shared & {
     steps: { name: string; detail: string; state: Step['state']; took: string }[];
     layers: { id: string; word: string; value: number; isDone: boolean; figures: string }[];
     results: { name: string; ok: boolean; detail: string; lastLines: string[] }[];
+    /** Whether each step has a result that says the same and more. */
+    hasResultOfEachStep: boolean;
     lastLines: string[];
     cancelHref: string | null;
     /** Where it is given up, should it stay unfinished. */
@@ -124,6 +126,7 @@ export function operationModel(operation: Operation, context: ViewContext): Oper
   const took = duration((operation.finishedAt ?? now) - began);
   const active = isActive(operation);
   const failed = isFailed(operation) && operation.error !== null;
+  const resultNames = new Set(details.results?.map(({ name }) => name));
   return {
     ...toShared(context),
     operation: {
@@ -155,6 +158,7 @@ export function operationModel(operation: Operation, context: ViewContext): Oper
         detail: shown(detail),
         lastLines,
       })),
+      hasResultOfEachStep: !active && operation.steps.every(({ name }) => resultNames.has(name)),
       lastLines: details.lastLines ?? [],
       cancelHref: operation.canCancel && can[capabilityOfKind[kind]] ? `${href}/cancel` : null,
       liveHref: `${base}/live?topic=operation:${operation.id}`,

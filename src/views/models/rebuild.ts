@@ -96,6 +96,7 @@ function registryText(preview: RebuildPreview, update: Update, now: number): str
   const ago = update.checkedAt === null ? '' : ` ${duration(now - update.checkedAt)} ago`;
   if (isNewerElsewhere(preview, update))
     return `Its registry had a newer image${ago}, which is not here yet: what that would change is known after its pull.`;
+  if (update.state === 'newer') return 'A newer image of it is here already.';
   if (update.state === 'current') return `Its registry had nothing newer${ago}.`;
   if (update.state === 'failed') return `Its registry could not be asked${ago}: ${update.error}`;
   return 'Its registry was not asked yet.';
