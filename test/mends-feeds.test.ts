@@ -3,6 +3,7 @@ import t from 'tap';
 import type { Deps } from '../src/deps.ts';
 import { openContainer } from '../src/feeds/container.ts';
 import { createRowCaches, openContainerList } from '../src/feeds/containers.ts';
+import { openOperation } from '../src/feeds/operations.ts';
 import { createEta } from '../src/render.ts';
 import type { Container } from '../src/services/containers.ts';
 import type { InventoryChange } from '../src/services/inventory.ts';
@@ -393,4 +394,20 @@ t.test('why there are no figures is told', async (t) => {
   t.match(text, /class="cpu none"><span class="sr">paused</);
   t.match(text, /class="mem none"><span class="sr">paused</);
   t.notMatch(text, 'not measured yet');
+});
+
+t.test('an operation that has ended gets older for whoever joins, as its page does', async (t) => {
+  const ended = { finishedAt: Date.now(), startedAt: Date.now(), queuedAt: Date.now(), state: 'succeeded' };
+  const told = { kind: 'pull', target: 'lab/web:1', actor: '', message: '', error: null, steps: [], details: {} };
+  const deps = {
+    render: (name: string, data: object) => eta.render(name, data),
+    operations: { find: async () => ({ id: 1, progress: 1, ...told, ...ended }), onChange: () => () => {} },
+  } as unknown as Deps;
+  let now = Date.now();
+  const feed = openOperation(deps, 1, () => ({ ...context(), now }))(() => {}, failTest);
+  t.teardown(() => feed.close());
+  await feed.ready;
+  t.match(feed.snapshot(), '0 s ago');
+  now += 90_000;
+  t.match(feed.snapshot(), '1 min ago');
 });

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
 import { createSimulatedEngine, type SimulatedEngine } from '../simulated/engine.ts';
 import { call, startApp, type TestApp, until } from '../support/app.ts';
+import { dockerConfig } from '../support/docker-config.ts';
 import { ended, numberOf, type OperationJson, operation, untilOperation } from '../support/operations.ts';
 import { byId, type Element, findAll, openPage, parseHtml, textOf } from '../support/page.ts';
 import { openViewer } from '../support/viewer.ts';
@@ -51,17 +52,6 @@ const doneTo = (engine: SimulatedEngine) =>
 function folder(t: Test): string {
   const name = mkdtempSync(join(tmpdir(), 'fairlead-image-work-'));
   t.teardown(() => rmSync(name, { recursive: true, force: true }));
-  return name;
-}
-
-/** A folder as `docker login` leaves it. */
-function dockerConfig(t: Test, logins: Record<string, string>): string {
-  const name = folder(t);
-  const auths = Object.entries(logins).map(([registry, login]) => [
-    registry,
-    { auth: Buffer.from(login).toString('base64') },
-  ]);
-  writeFileSync(join(name, 'config.json'), JSON.stringify({ auths: Object.fromEntries(auths) }));
   return name;
 }
 

@@ -150,6 +150,11 @@ t.test('a long list is read page by page, and nothing is there twice', async (t)
   t.notMatch(second.text, 'before=4', 'there is nothing older');
   const filtered = await app.get('/operations?state=succeeded');
   t.match(filtered.text, 'href="/operations?state=succeeded&amp;before=5"', 'the filter goes along');
+  const short = await app.get('/operations?limit=3');
+  t.match(short.text, 'href="/operations?before=102&amp;limit=3"', 'and how many are wanted');
+  const viewer = await openViewer(app, '/operations?limit=3');
+  await viewer.connect();
+  t.equal(rowsIn(viewer.page.root).length, 3, 'also once it is followed');
 
   const read: number[] = [];
   for (let before = ''; ; ) {

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap';
 import type { ContainerSpec, PublishedSpec, SimulatedEngine } from '../simulated/engine.ts';
 import { type AppOptions, startApp, type TestApp, until } from '../support/app.ts';
+import { dockerConfig } from '../support/docker-config.ts';
 import { ended, numberOf, type OperationJson, operation, untilOperation } from '../support/operations.ts';
 import { byId, type Element, findAll, openPage, parseHtml, textOf } from '../support/page.ts';
 import { openViewer } from '../support/viewer.ts';
@@ -590,7 +591,7 @@ t.test('where the new one does not come up, the old one is back, and why is told
   ])
     t.ok(card.includes(words), words);
   await until(() => viewer.part(`operation-now-${failed.id}`).includes('exit code 3'), 'pages that were open are told');
-  t.match(viewer.page.rows(), ['web running '], 'and the list is as it was');
+  await until(() => viewer.page.rows().join() === 'web running ', 'and the list is as it was');
   t.match(JSON.parse((await app.post('/api/containers/web/restart')).text), { state: 'running' }, 'it is free again');
 });
 
@@ -940,4 +941,80 @@ t.test('a project that is cancelled keeps what was rebuilt, and begins nothing m
   await until(() => !/rebuilding…/.test(viewer.part('containers')), 'the page shows them as free');
   t.equal((await app.post('/api/containers/shop-web-1/restart')).status, 200);
   t.strictSame(viewer.page.missed, []);
+});
+
+t.test('a login for a project goes to the one registry that it is for', async (t) => {
+  const auth = { username: 'robot', password: 'hunter-entered' };
+  const noted = { username: 'lab', password: 'hunter-noted' };
+  const prepare = (engine: SimulatedEngine) => {
+    for (const [service, image] of [
+      ['api', 'priv.test/lab/api:1'],
+      ['db', 'lab/db:1'],
+    ] as const) {
+      have(engine, image, { env: ['RELEASE=1'] });
+      engine.addContainer({ ...member(service, ''), image });
+      engine.publish(image, { env: ['RELEASE=2'], auth: image.startsWith('priv') ? auth : noted });
+    }
+  };
+  const logins = { 'https://index.docker.io/v1/': `${noted.username}:${noted.password}` };
+  const app = await start(t, { prepare, env: { DOCKER_CONFIG: dockerConfig(t, logins) } });
+  const form = formOf((await app.get('/projects/shop/rebuild')).text);
+  const options = findAll(form, ({ tag: name }) => name === 'option').map(text);
+  t.strictSame(options, ['choose…', 'docker.io', 'priv.test'], 'it is asked for');
+  const detail = /^registry: must be the one that the login is for: docker\.io, priv\.test\.$/;
+  for (const registry of [undefined, '', 'evil.test', 'priv.test:443'])
+    t.match(JSON.parse((await app.post('/api/projects/shop/rebuild', { ...auth, registry })).text), {
+      status: 400,
+      code: 'invalid',
+      detail,
+    });
+  t.equal((await app.form('/projects/shop/rebuild', auth)).status, 400);
+  t.strictSame(await app.api('/operations'), [], 'before anything is begun');
+
+  const answer = await app.form('/projects/shop/rebuild', { ...auth, registry: 'priv.test' });
+  // With the login of the other registry, each of them would be refused.
+  t.match(await ended(app, answer), { state: 'succeeded', message: '2 of 2 containers were rebuilt or up to date.' });
+});
+
+t.test('where a project is of one registry, its login needs no name', async (t) => {
+  const auth = { username: 'robot', password: 'hunter-entered' };
+  const image = 'priv.test/lab/api:1';
+  const app = await start(t, {
+    prepare: (engine) => {
+      have(engine, image, { env: ['RELEASE=1'] });
+      engine.addContainer({ ...member('api', ''), image });
+      engine.publish(image, { env: ['RELEASE=2'], auth });
+    },
+  });
+  t.notMatch((await app.get('/projects/shop/rebuild')).text, /name="registry"/);
+  t.match(await ended(app, await app.post('/api/projects/shop/rebuild', auth)), { state: 'succeeded' });
+});
+
+t.test('what works on one container of a group keeps the group from being worked on', async (t) => {
+  const app = await start(t, { prepare: (engine) => addShop(engine, false), bounds: { rebuild: { steadyMs: 400 } } });
+  const viewer = await openViewer(app, '/projects/shop');
+  await viewer.connect();
+  const enabled = () => {
+    const form = byId(viewer.page.root, 'project-actions') ?? parseHtml('');
+    return findAll(form, ({ tag: name, attributes }) => name === 'button' && attributes.disabled === undefined).map(
+      text,
+    );
+  };
+  t.strictSame(enabled(), ['Start', 'Stop', 'Restart']);
+  const answer = await rebuild(app, 'shop-db-1');
+  await until(() => enabled().length === 0, 'nothing can be pressed');
+  await ended(app, answer);
+  await until(() => enabled().length === 3, 'it can again');
+});
+
+t.test('a container whose tag has moved on is still shown with its tag', async (t) => {
+  const app = await start(t, {
+    prepare: (engine) => {
+      addWeb(engine);
+      engine.pullImage(tag);
+    },
+  });
+  const row = async () => text(byId(parseHtml((await app.get('/containers')).text), 'containers'));
+  await until(async () => /lab\/web:1/.test(await row()), 'its tag and not its id');
+  t.match(await row(), /Update available for web/);
 });

@@ -320,3 +320,28 @@ t.test('a container that nothing is known of is measured as one without rights',
     t.throws(() => checkCreate(body, { basis, allowsPrivileged: true }), { code: 'forbidden' });
   }
 });
+
+t.test('a link may lead to another container by its id, under the alias that it had', async (t) => {
+  const call = asked('docker-28', 'linked');
+  t.strictSame(call.host.Links, ['lab-store:store']);
+  const linkedTo = (...links: unknown[]) => tampered(call, { Links: links });
+  t.doesNotThrow(() => check(linkedTo(`${'f'.repeat(64)}:store`)));
+  const others = [
+    'other:store',
+    `${'f'.repeat(64)}:other`,
+    `${'f'.repeat(63)}:store`,
+    `${'f'.repeat(64)}:x:store`,
+    7,
+    null,
+  ];
+  for (const other of others) isRefused(t, linkedTo(other), 'HostConfig.Links', String(other));
+  isRefused(t, linkedTo(), 'HostConfig.Links', 'none');
+  isRefused(t, linkedTo('lab-store:store', 'lab-store:store'), 'HostConfig.Links', 'one more');
+});
+
+t.test('no field is taken for another one by letters that only look alike', async (t) => {
+  const call = asked('docker-28', 'plain');
+  for (const field of ['Ho\u017ftConfig', 'hostconfig', 'Networ\u212AingConfig', 'Host Config', '']) {
+    t.throws(() => check({ ...call, body: { ...call.body, [field]: {} } }), { code: 'forbidden' }, field);
+  }
+});

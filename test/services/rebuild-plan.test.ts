@@ -77,6 +77,45 @@ t.test('where it is not certain which container this is, those that share its ne
   t.equal(refusedAs(sharing, { own: { id: vpn, isCertain: true } }), null, 'by its control group it is another one');
 });
 
+t.test('whatever stands between here and the engine is left alone', async (t) => {
+  const tcp = (host: string, port = 2375): Partial<RebuildRules> => ({
+    engine: { kind: 'tcp', host, port, tls: undefined, text: `tcp://${host}:${port}` },
+  });
+  const proxy = survey({ name: 'lab-proxy-1', config: { Labels: { 'com.docker.compose.service': 'proxy' } } });
+  proxy.container.NetworkSettings = {
+    Networks: { back: { Aliases: ['docker-api'], IPAddress: '172.30.0.7', GlobalIPv6Address: 'fd00::7' } },
+    Ports: { '2375/tcp': [{ HostIp: '127.0.0.1', HostPort: '2376' }], '80/tcp': null },
+  };
+  for (const host of ['lab-proxy-1', 'proxy', 'docker-api', '172.30.0.7', 'fd00::7'])
+    t.match(refusedAs(proxy, tcp(host)), { code: 'conflict', reason: /reaches the engine through lab-proxy-1/ }, host);
+  for (const host of ['localhost', '127.0.0.1', '::1', 'host.docker.internal'])
+    t.match(refusedAs(proxy, tcp(host, 2376)), { reason: /through lab-proxy-1/ }, `${host}, by its published port`);
+  t.equal(refusedAs(proxy, tcp('localhost', 2375)), null, 'another port');
+  t.equal(refusedAs(proxy, tcp('engine.example', 2376)), null, 'another machine');
+  t.equal(refusedAs(proxy), null, 'a socket');
+});
+
+t.test('what may take for ever to stop is left alone while it runs', async (t) => {
+  const endless = { config: { StopTimeout: -1 } };
+  t.match(refusedAs(survey(endless)), { code: 'conflict', reason: /^web may take for ever to stop.*: stop it first/ });
+  t.match(refusedAs(survey({}, { dependants: [surveyed({ name: 'side', ...endless })] })), {
+    reason: /^side needs it/,
+  });
+  t.equal(refusedAs(survey({ ...endless, state: { Status: 'exited', Running: false } })), null);
+});
+
+t.test('what could not be started again is left alone', async (t) => {
+  const side = surveyed({ name: 'side', host: { NetworkMode: `container:${'a'.repeat(64)}` } });
+  const stopped = { state: { Status: 'exited', Running: false } };
+  const reason = /^side runs on what web left behind when it ended.*: start web or stop side first\.$/;
+  t.match(refusedAs(survey(stopped, { dependants: [side] })), { code: 'conflict', reason });
+  t.equal(refusedAs(survey({}, { dependants: [side] })), null);
+  const linked = surveyed({ name: 'side', host: { Links: ['/web:/side/www'] } });
+  t.match(refusedAs(survey(stopped, { dependants: [linked] })), { reason }, 'linked to it');
+  const still = surveyed({ name: 'side', host: { NetworkMode: `container:${'a'.repeat(64)}` }, ...stopped });
+  t.equal(refusedAs(survey(stopped, { dependants: [still] })), null, 'all of them are stopped');
+});
+
 t.test('a privileged container is rebuilt where that is allowed', async (t) => {
   const privileged = survey({ host: { Privileged: true } });
   t.equal(refusedAs(privileged, { allowsPrivileged: true }), null);

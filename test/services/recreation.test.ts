@@ -441,3 +441,37 @@ t.test('an answer with nothing in it, or with anything, gives a recreation', asy
   }
   t.doesNotThrow(() => toRecreation({ ...input, container: {}, image: {} }));
 });
+
+t.test('a legacy link follows whom it leads to', async (t) => {
+  const recreation = recreate('docker-28', 'linked');
+  t.strictSame(hostOf(recreation).Links, ['lab-store:store']);
+  const joined = joining(recreation, { oldId: 'x', name: 'lab-store' }, 'f'.repeat(64));
+  t.strictSame(hostOf(joined).Links, [`${'f'.repeat(64)}:store`], 'under the same alias');
+  t.strictSame(hostOf(recreation).Links, ['lab-store:store'], 'the first is left as it was');
+  t.equal(joining(recreation, { oldId: 'x', name: 'lab' }, 'new'), recreation, 'a name that only begins alike');
+});
+
+t.test('what a container takes from others it gets from them again, and not as its own', async (t) => {
+  const Mounts = [
+    { Type: 'volume', Name: 'own', Source: '/volumes/own/_data', Destination: '/own', RW: true },
+    { Type: 'volume', Name: 'lent', Source: '/volumes/lent/_data', Destination: '/lent', RW: true },
+    { Type: 'volume', Name: 'kept', Source: '/volumes/kept/_data', Destination: '/kept', RW: true },
+  ];
+  const input = changedInput('plain', { HostConfig: { VolumesFrom: ['store'], Mounts: null, Binds: null } });
+  const container = { ...input.container, Mounts };
+  const borrowed = [
+    { Type: 'volume', Name: 'lent', Destination: '/lent' },
+    { Type: 'volume', Name: 'newer', Destination: '/kept' },
+  ];
+  t.strictSame(
+    anonymousVolumes(container, borrowed).map(({ name }) => name),
+    ['own', 'kept'],
+    'what they no longer have is kept by its name',
+  );
+  const host = hostOf(toRecreation({ ...input, container, borrowed }));
+  t.strictSame(host.VolumesFrom, ['store']);
+  t.strictSame(
+    listOf(host.Mounts).map(({ Source }) => Source),
+    ['own', 'kept'],
+  );
+});

@@ -81,6 +81,7 @@ async function open(t: Test, { intervalHours = 24, images, folder: kept, held = 
     asked: [] as string[],
     inspected: [] as string[],
     warned: [] as string[],
+    note: '',
   };
   const docker = {
     async registryDigest({ text }: Reference) {
@@ -105,7 +106,7 @@ async function open(t: Test, { intervalHours = 24, images, folder: kept, held = 
       return () => void listeners.delete(listener);
     },
   } as unknown as Inventory;
-  const credentials = { find: async () => ({ credentials: undefined, note: '' }) } as CredentialStore;
+  const credentials = { find: async () => ({ credentials: undefined, note: world.note }) } as CredentialStore;
   const log = { warn: (_details: object, message: string) => void world.warned.push(message) };
   const parts = { docker, database, inventory, operations, credentials, intervalHours, log, clock: held.clock };
   const updates = await createUpdates(parts);
@@ -295,6 +296,32 @@ t.test('when it is closed, nothing waits or listens any more', async (t) => {
   await world.close();
   t.equal(world.held.waiting(), 0);
   t.equal(world.listeners.size, 0);
+});
+
+t.test('an outage does not make what is known unknown: a newer image stays newer', async (t) => {
+  const images = ['lab/new:1', 'lab/old:1'].map((tag) => image(tag, `${tag.slice(0, 7)}@${digest('a')}`));
+  const world = await open(t, { images });
+  world.registry.set('lab/new:1', digest('b')).set('lab/old:1', digest('a'));
+  const check = async () => {
+    const { id } = await world.updates.check('127.0.0.1');
+    await world.settle();
+    return world.operations.find(id);
+  };
+  await check();
+  t.equal(world.updates.ofTag('lab/old:1').state, 'current');
+  const { checkedAt } = world.updates.ofTag('lab/new:1');
+  world.registry.clear();
+  world.note = 'The credential helper lab could not be started: no credentials were taken from it.';
+  await world.pass(hour);
+  t.match((await check())?.details.results, [
+    { name: 'lab/new:1', ok: false, detail: /can't be reached for lab\/new:1\. The credential helper lab could not/ },
+    { name: 'lab/old:1', ok: false },
+  ]);
+  t.match(world.updates.ofTag('lab/new:1'), { state: 'newer', checkedAt, error: /can't be reached/ }, 'as of then');
+  t.match(world.updates.ofTag('lab/old:1'), { state: 'failed', error: /can't be reached/ }, 'there may be one by now');
+  world.registry.set('lab/new:1', digest('a'));
+  await check();
+  t.match(world.updates.ofTag('lab/new:1'), { state: 'current', error: '' });
 });
 
 t.test('what is known of a tag: newer, current, failed, not asked, or of nowhere', async (t) => {
