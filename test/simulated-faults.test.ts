@@ -14,6 +14,54 @@ t.test('a dropped request finds its connection closed, and nothing done', async 
   t.equal((await ask(engine, '/containers/create?name=web', 'POST', { body })).status, 201, 'once');
 });
 
+t.test('a cut answer without a body is a connection that ends, after the effect', async (t) => {
+  const { engine } = await start(t);
+  engine.addContainer({ name: 'web' });
+  engine.faults.cut({ path: /rename/, times: 1 });
+  t.match(await failure(ask(engine, '/containers/web/rename?name=www', 'POST')), { code: 'ECONNRESET' });
+  t.ok(engine.container('www'), 'it was done');
+  t.equal((await ask(engine, '/containers/www/rename?name=web', 'POST')).status, 204, 'once');
+});
+
+t.test('a late request says nothing, and is done after its client has left', async (t) => {
+  const { engine } = await start(t);
+  engine.addImage({ tags: ['lab/busybox'] });
+  engine.faults.late(5, { ...creation, times: 1 });
+  const client = new AbortController();
+  const seen: number[] = [];
+  const asked = ask(engine, '/containers/create?name=web', 'POST', { body, signal: client.signal });
+  await engine.waitFor(() => engine.requestsTo('POST', /create/).length === 1);
+  t.equal((await ask(engine, '/containers/create?name=other', 'POST', { body })).status, 201, 'others are answered');
+  seen.push(engine.containers().length);
+  client.abort();
+  t.match(await failure(asked), { name: 'AbortError' });
+  await engine.waitFor(() => engine.requestsTo('POST', /create/)[0]?.closedAt !== null, 'its connection is closed');
+  seen.push(engine.containers().length);
+  await engine.waitFor(() => engine.containers().length === 2, 'the effect');
+  t.same(seen, [1, 1], 'not before');
+  t.match(engine.container('web'), { image: 'lab/busybox', state: 'created' }, 'with all that was asked for');
+  t.equal((await ask(engine, '/containers/web/start', 'POST')).status, 204);
+});
+
+t.test('what is late may fail, and a late pull has ended with its client', async (t) => {
+  const { engine } = await start(t);
+  engine.faults.late(0, { times: 2 });
+  const client = new AbortController();
+  const asked = [
+    ask(engine, '/containers/none/start', 'POST', { signal: client.signal }),
+    ask(engine, '/images/create?fromImage=lab/web&tag=1', 'POST', { signal: client.signal }),
+  ];
+  await engine.waitFor(() => engine.requests.length === 2);
+  client.abort();
+  for (const answer of asked) t.match(await failure(answer), { name: 'AbortError' });
+  await engine.waitFor(() => engine.requests.every(({ status }) => status !== null), 'both were looked at');
+  t.same(
+    engine.requests.map(({ status }) => status),
+    [404, 200],
+  );
+  t.equal(engine.images().length, 0);
+});
+
 t.test('a muted request is done, and answered when the fault goes', async (t) => {
   const { engine } = await start(t);
   engine.addImage({ tags: ['lab/busybox'] });

@@ -194,8 +194,9 @@ export function registerContainers(app: App, deps: Deps): void {
   /** Does it, and waits until the inventory shows it, so that the answer already does. */
   async function act(container: Container, action: ContainerAction, choices?: RemoveChoices): Promise<Container> {
     requireEngine(deps);
-    deps.operations.requireFree([containerClaim(container.id)]);
-    await deps.docker.actOnContainer(container.id, action, container.name, choices);
+    await deps.operations.visit([containerClaim(container.id)], () =>
+      deps.docker.actOnContainer(container.id, action, container.name, choices),
+    );
     await deps.inventory.refresh([container.id]);
     if (action === 'kill') await untilEnded(deps.inventory, container.id);
     return deps.inventory.container(container.id) ?? container;

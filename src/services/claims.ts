@@ -13,6 +13,7 @@ export type Claims<Holder> = ReturnType<typeof createClaims<Holder>>;
 /** Creates the table of who works on what. */
 export function createClaims<Holder>() {
   const holders = new Map<string, Holder>();
+  const guests = new Map<string, number>();
   return {
     /** Who holds one of these keys, but for the one who asks. */
     holder(keys: readonly string[], asking?: Holder): Holder | undefined {
@@ -24,6 +25,21 @@ export function createClaims<Holder>() {
     take(holder: Holder, keys: readonly string[]): void {
       for (const key of keys) holders.set(key, holder);
     },
+
+    /** Notes that something short is done to what these keys stand for, by nobody who holds them; returns how to end that. */
+    visit(keys: readonly string[]): () => void {
+      for (const key of keys) guests.set(key, (guests.get(key) ?? 0) + 1);
+      return () => {
+        for (const key of keys) {
+          const left = (guests.get(key) ?? 0) - 1;
+          if (left > 0) guests.set(key, left);
+          else guests.delete(key);
+        }
+      };
+    },
+
+    /** Whether something short is done to what one of these keys stands for. */
+    isVisited: (keys: readonly string[]): boolean => keys.some((key) => guests.has(key)),
 
     /** Gives all keys of a holder back. */
     release(holder: Holder): void {

@@ -68,6 +68,12 @@ const rules: Record<string, Rule> = {
     return value.length === had.length && value.every((link, index) => isOwnLink(link, had[index]));
   },
 
+  VolumesFrom(value, { HostConfig }) {
+    const { VolumesFrom: had } = documentOf(HostConfig);
+    if (!Array.isArray(had) || !Array.isArray(value)) return (value ?? null) === (had ?? null);
+    return value.length === had.length && value.every((entry, index) => isOwnLender(entry, had[index]));
+  },
+
   Binds(value, basis) {
     const had = textsOf(documentOf(basis.HostConfig).Binds);
     const isOwn = (bind: unknown) => typeof bind === 'string' && (had.includes(bind) || isOwnBind(bind, basis));
@@ -89,6 +95,14 @@ const isNothing = (value: unknown) => value === null || value === undefined;
 function isOwnLink(link: unknown, had = ''): boolean {
   const [, source, alias] = /^([^:]+):([^:]+)$/.exec(text(link) ?? '') ?? [];
   return link === had || (/^[0-9a-f]{64}$/.test(source ?? '') && had.endsWith(`:${alias}`));
+}
+
+/** Volumes as they were taken, or as such from a container by its id where it was an id before. */
+function isOwnLender(entry: unknown, had: unknown): boolean {
+  const ofId = /^[0-9a-f]{12,64}(?=:|$)/;
+  const [wanted, before] = [text(entry) ?? '', text(had) ?? ''];
+  const areIds = ofId.test(wanted) && ofId.test(before);
+  return entry === had || (areIds && wanted.replace(ofId, '') === before.replace(ofId, ''));
 }
 
 /** `name:/path:nocopy` in the place of `/path`, of a volume that the container has there. */

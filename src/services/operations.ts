@@ -71,6 +71,8 @@ type Item = {
   operation: Operation;
   work: Work;
   cancel: AbortController;
+  /** The failure of an earlier try that somebody has read: told again, it is no news. */
+  readError: string | null;
   saving: Promise<unknown>;
   timer: NodeJS.Timeout | undefined;
   done: Promise<void>;
@@ -157,9 +159,16 @@ export async function createOperations(
     if (holder) throw conflict(holder.operation);
   }
 
+  /** @throws Problem `conflict` also where something short is done to it */
+  function requireAlone(keys: readonly string[], asking?: Item) {
+    requireFree(keys, asking);
+    if (claims.isVisited(keys))
+      throw new Problem('conflict', 'Something is being done to it at this moment. Try again when that has ended.');
+  }
+
   async function start(wanted: Wanted, work: Work): Promise<Operation> {
     if (closing.signal.aborted) throw new Problem('conflict', 'Fairlead is ending: nothing new is started.');
-    requireFree(wanted.claims);
+    requireAlone(wanted.claims);
     if (waiting.length >= bounds.waiting) {
       throw new Problem('rate_limited', `${bounds.waiting} operations wait already. Try again when some have ended.`);
     }
@@ -184,7 +193,7 @@ export async function createOperations(
   }
 
   function takeMore(item: Item, keys: readonly string[]) {
-    requireFree(keys, item);
+    requireAlone(keys, item);
     claims.take(item, keys);
     claimChanges.tell();
   }
@@ -243,7 +252,7 @@ export async function createOperations(
       message,
       steps: endSteps(item.operation.steps, state === 'failed' ? 'failed' : 'done'),
       details: { ...item.operation.details, ...details, ...told },
-      isSeen: isDone || failure.error === null,
+      isSeen: isDone || isRead(item, failure.error),
     };
     end(item, different, isUnfinished);
   }
@@ -258,7 +267,7 @@ export async function createOperations(
       message: failure.error ?? 'Cancelled.',
       steps: endSteps(item.operation.steps, 'failed'),
       details: { ...item.operation.details, ...details },
-      isSeen: failure.error === null,
+      isSeen: isRead(item, failure.error),
     });
   }
 
@@ -335,7 +344,8 @@ export async function createOperations(
       if (!item || closing.signal.aborted) return;
       unfinished.delete(id);
       recent.forget(id);
-      Object.assign(item, toItem({ ...item.operation, ...reopened }, work));
+      const { isSeen, error } = item.operation;
+      Object.assign(item, toItem({ ...item.operation, ...reopened }, work), { readError: isSeen ? error : null });
       admit(item);
       claimChanges.tell();
     },
@@ -412,10 +422,18 @@ export async function createOperations(
     },
 
     /**
-     * Lets something else be done to what these claims stand for.
+     * Does something short to what these claims stand for: no operation on it begins before that has ended.
      * @throws Problem `conflict` that names the operation which works on it
      */
-    requireFree: (keys: readonly string[]): void => requireFree(keys),
+    async visit<T>(keys: readonly string[], task: () => Promise<T>): Promise<T> {
+      requireFree(keys);
+      const leave = claims.visit(keys);
+      try {
+        return await task();
+      } finally {
+        leave();
+      }
+    },
 
     /** Calls back with each operation that became different; returns how to stop that. */
     onChange: changes.add,
@@ -433,8 +451,10 @@ export async function createOperations(
 
 function toItem(operation: Operation, work: Work): Item {
   const done = Promise.resolve();
-  return { operation, work, cancel: new AbortController(), saving: done, timer: undefined, done };
+  return { operation, work, cancel: new AbortController(), readError: null, saving: done, timer: undefined, done };
 }
+
+const isRead = ({ readError }: Item, error: string | null) => error === null || error === readError;
 
 const givenUp = 'It was given up: what it left stays as it is.';
 

@@ -6,6 +6,7 @@ import type { Inventory } from './inventory.ts';
 import type { Outcome } from './operation-outcomes.ts';
 import type { Operation, Result } from './operation-types.ts';
 import type { Operations, Run } from './operations.ts';
+import { maxStopSeconds, stopSecondsOf } from './stop-timeout.ts';
 
 /** What can be done to all containers of a project. */
 export const projectActions = ['start', 'stop', 'restart'] as const;
@@ -110,11 +111,18 @@ export async function actOnProject(
 async function act(docker: DockerPort, container: Container, action: ProjectAction): Promise<Result> {
   const { id, name } = container;
   try {
-    await docker.actOnContainer(id, action, name);
+    const graceMs = action === 'start' ? 0 : await stopGraceMs(docker, id);
+    await docker.actOnContainer(id, action, name, { graceMs });
     return { id, name, ok: true, detail: '' };
   } catch (error) {
     return { id, name, ok: false, detail: isProblem(error) ? error.message : 'It failed for an unknown reason.' };
   }
+}
+
+/** How long its stop may take beyond the usual bound, ms; none where it may take for ever. */
+async function stopGraceMs(docker: DockerPort, id: string): Promise<number> {
+  const seconds = stopSecondsOf(await docker.containerDocument(id));
+  return Math.min(Math.max(seconds, 0), maxStopSeconds) * 1_000;
 }
 
 async function inParallel<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {

@@ -4,9 +4,10 @@ import { isProblem } from '../errors.ts';
 import type { DockerPort } from './docker.ts';
 import { bareId } from './images.ts';
 import { type Document, documentOf, textsOf, variableName, withDefaults, wordsOf } from './own-settings.ts';
-import { number, text } from './readers.ts';
+import { text } from './readers.ts';
 import type { RebuildRules } from './rebuild-refusal.ts';
 import {
+  borrowsFrom,
   configOf,
   hostOf,
   idOf,
@@ -18,16 +19,16 @@ import {
   type Surveyed,
 } from './rebuild-survey.ts';
 import type { Member, RebuildPlan } from './rebuild-types.ts';
-import { anonymousVolumes, type Retag, toRecreation } from './recreation.ts';
+import { anonymousVolumes, toRecreation } from './recreation.ts';
 import { type Reference, readReference } from './references.ts';
+import { stopSecondsOf } from './stop-timeout.ts';
 
 /** One setting that would change; null where there is none before or after. */
 export type Change = { field: string; name: string; before: string | null; after: string | null };
 
 /** What is used for the new container: what the create call names, and the image that this is. */
-export type NextImage = { text: string; image: Document; retag?: Retag | null };
+export type NextImage = { text: string; image: Document };
 
-const defaultStopSeconds = 10;
 /** So much of a name is kept in the names that both containers have on the way: engines allow 255 characters. */
 const maxStem = 200;
 
@@ -61,16 +62,16 @@ export async function planRebuild(
   return { id: 0, phase: 'creating', failure: null, watchedUntil: 0, members, retags: [], allowsPrivileged };
 }
 
-/** A container's own image, by the name it was given, so that it keeps this name; by its id where it never had one. */
+/**
+ * A container's own image, by the name it was given, so that it keeps this name, whatever that means by now; by its id
+ * where it never had one.
+ */
 export async function sameImage(docker: DockerPort, surveyed: Surveyed): Promise<NextImage> {
   const written = text(configOf(surveyed).Image) ?? '';
   const { image } = surveyed;
   const id = imageIdOf(surveyed);
-  const named = text((await imageIfThere(docker, written))?.Id);
-  if (named === id) return { text: written, image };
-  const reference = tagOf(surveyed);
-  if (!reference) return { text: id, image };
-  return { text: written, image, retag: { reference, id, now: named ?? null } };
+  const isNamed = text((await imageIfThere(docker, written))?.Id) === id;
+  return { text: isNamed || tagOf(surveyed) ? written : id, image };
 }
 
 /** An image as the engine has it; undefined where it has none, or nothing can have that name. */
@@ -88,8 +89,8 @@ function toMember(surveyed: Surveyed, { engine }: Survey, next: NextImage, same:
   const state = documentOf(container.State);
   const nextId = text(next.image.Id) ?? imageIdOf(surveyed);
   const { Config: config, HostConfig, Mounts } = container;
-  const restored = { text: same.text, id: imageIdOf(surveyed), retag: same.retag ?? null };
-  const renewed = { text: next.text, id: nextId, retag: next.retag ?? null };
+  const restored = { text: same.text, id: imageIdOf(surveyed) };
+  const renewed = { text: next.text, id: nextId };
   return {
     name,
     oldId: idOf(surveyed),
@@ -99,13 +100,14 @@ function toMember(surveyed: Surveyed, { engine }: Survey, next: NextImage, same:
     standInId: null,
     standInName: `${stem}.back-${token}`,
     imageId: nextId,
+    oldImageId: imageIdOf(surveyed),
     recreation: toRecreation({ container, image, next: renewed, engine, borrowed }),
     restoration: toRecreation({ container, image, next: restored, engine, borrowed }),
     basis: { Config: { Volumes: documentOf(config).Volumes }, HostConfig, Mounts },
     wasRunning: isRunning(surveyed),
     wasPaused: state.Paused === true,
     vanishes: isRunning(surveyed) && hostOf(surveyed).AutoRemove === true,
-    stopMs: (number(configOf(surveyed).StopTimeout) ?? defaultStopSeconds) * 1_000,
+    stopMs: stopSecondsOf(container) * 1_000,
     hasNewVolumes: newVolumes(surveyed, next).length > 0,
   };
 }
@@ -188,19 +190,17 @@ export function warningsOf(survey: Survey, next: NextImage | undefined, healthyS
   const host = hostOf(survey);
   const volumes = anonymousVolumes(survey.container, survey.borrowed);
   const runs = isRunning(survey);
-  const stop = number(configOf(survey).StopTimeout) ?? defaultStopSeconds;
+  const stop = stopSecondsOf(survey.container);
   return [
     runs && `It is down from its stop, which may take ${stop} s, until the new one has started.`,
     'What it wrote outside of its volumes is not taken along.',
     volumes.length > 0 &&
       `Its anonymous volumes move along with their data: ${volumes.map(({ destination }) => destination).join(', ')}.`,
-    followText(
-      'share its namespaces',
-      survey.dependants.filter((dependant) => !isLinkedTo(dependant, survey)),
-    ),
-    followText(
-      'have a legacy link to it',
-      survey.dependants.filter((dependant) => isLinkedTo(dependant, survey)),
+    ...bonds.map(([bond, isBound]) =>
+      followText(
+        bond,
+        survey.dependants.filter((dependant) => isBound(dependant, survey)),
+      ),
     ),
     runs && hasHealthcheck(survey, next) && `Its health check is waited for, ${healthySeconds} s at most.`,
     host.AutoRemove === true &&
@@ -211,6 +211,13 @@ export function warningsOf(survey: Survey, next: NextImage | undefined, healthyS
       'Its image was removed by force: what that gave as defaults is kept as its own settings.',
   ].filter((warning) => typeof warning === 'string');
 }
+
+/** By what others hang on a container; the first is also said of those that hang on one of these. */
+const bonds: [bond: string, isBound: (one: Surveyed, other: Surveyed) => boolean][] = [
+  ['share its namespaces', (one, other) => !isLinkedTo(one, other) && !borrowsFrom(one, other)],
+  ['have a legacy link to it', isLinkedTo],
+  ['take its volumes', (one, other) => borrowsFrom(one, other) && !isLinkedTo(one, other)],
+];
 
 function followText(bond: string, dependants: readonly Surveyed[]): string | undefined {
   if (dependants.length === 0) return undefined;

@@ -2,7 +2,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { EngineAddress } from './docker.ts';
 import type { OwnContainer } from './own-container.ts';
 import { type Document, documentOf, textsOf } from './own-settings.ts';
-import { number, text } from './readers.ts';
+import { text } from './readers.ts';
 import { tagOf } from './rebuild-plan.ts';
 import {
   configOf,
@@ -16,6 +16,7 @@ import {
   stateOf,
 } from './rebuild-survey.ts';
 import { joinedId } from './recreation.ts';
+import { maxStopSeconds, stopSecondsOf } from './stop-timeout.ts';
 
 /** What a rebuild may not do, as this program was set up. */
 export type RebuildRules = {
@@ -74,8 +75,10 @@ function ownRefusal(surveyed: Surveyed, { own, engine, allowsPrivileged }: Rebui
   }
   if (stateOf(surveyed) === 'removing') return refuse('conflict', `${name} is being removed.`);
   if (stateOf(surveyed) === 'dead') return refuse('conflict', `${name} is dead: the engine failed to remove it.`);
-  if (isRunning(surveyed) && (number(configOf(surveyed).StopTimeout) ?? 0) < 0) {
-    return refuse('conflict', `${name} may take for ever to stop, by its stop timeout: stop it first.`);
+  const stopSeconds = stopSecondsOf(surveyed.container);
+  if (isRunning(surveyed) && (stopSeconds < 0 || stopSeconds > maxStopSeconds)) {
+    const time = stopSeconds < 0 ? 'for ever' : `${stopSeconds} s`;
+    return refuse('conflict', `${name} may take ${time} to stop, by its stop timeout: stop it first.`);
   }
   return null;
 }

@@ -2,7 +2,7 @@ import { Problem, unlessNotFound } from '../errors.ts';
 import type { DockerPort } from './docker.ts';
 import { type Document, documentOf, textsOf } from './own-settings.ts';
 import { text } from './readers.ts';
-import { type EngineTraits, joinedId, namespaceModes } from './recreation.ts';
+import { type EngineTraits, isIdIn, joinedId, lenderOf, namespaceModes } from './recreation.ts';
 
 /** A container with the image it was made from, as the engine tells them now. */
 export type Surveyed = {
@@ -15,7 +15,10 @@ export type Surveyed = {
 
 /** All that a rebuild has to know before anything is done. */
 export type Survey = Surveyed & {
-  /** Those that share its namespaces or have a legacy link to it, and those that need them, in the order of their start. */
+  /**
+   * Those that share its namespaces, have a legacy link to it or take its volumes by its id, and those that hang on them,
+   * in the order of their start.
+   */
   dependants: Surveyed[];
   engine: EngineTraits;
 };
@@ -40,6 +43,14 @@ export function isRunning({ container }: Inspected): boolean {
 
 /** Whether one container can only be started while another runs: it joins its namespaces, or is linked to it. */
 export const needs = (one: Inspected, other: Inspected): boolean => joins(one, other) || isLinkedTo(one, other);
+
+/** Whether one can only be made anew as it is while another is there: it needs it, or takes its volumes by its id. */
+const hangsOn = (one: Inspected, other: Inspected) => needs(one, other) || borrowsFrom(one, other);
+
+/** Whether one takes the volumes of another, by its id (`--volumes-from`). */
+export function borrowsFrom(one: Inspected, other: Inspected): boolean {
+  return textsOf(hostOf(one).VolumesFrom).some((entry) => isIdIn(entry, idOf(other)));
+}
 
 /**
  * Asks the engine for a container, for its image, and for those that hang on it. Who joins whose namespace only inspects
@@ -76,7 +87,7 @@ async function imageOf(docker: DockerPort, container: Document): Promise<Documen
 
 /** `name`, `name:ro` or an id, as `--volumes-from` was given. */
 function borrowedMounts(container: Document, others: readonly Document[]): Document[] {
-  const lenders = textsOf(hostOf({ container }).VolumesFrom).map((entry) => entry.split(':')[0] ?? '');
+  const lenders = textsOf(hostOf({ container }).VolumesFrom).map(lenderOf);
   const isLender = (other: Document) =>
     lenders.some((lender) => nameOf({ container: other }) === lender || idOf({ container: other }).startsWith(lender));
   return others.filter(isLender).flatMap(({ Mounts }) => (Array.isArray(Mounts) ? Mounts.map(documentOf) : []));
@@ -95,7 +106,7 @@ async function inspectOthers(docker: DockerPort, id: string): Promise<Document[]
 }
 
 /**
- * Those that need it, and those that need them: each stands behind all that it needs. That is the order in which a depth
+ * Those that hang on it, and those that hang on them: each stands behind all that it hangs on. That is the order in which a depth
  * first search has finished with them, the last first.
  */
 function dependantsOf(container: Document, others: readonly Document[]): Document[] {
@@ -106,7 +117,7 @@ function dependantsOf(container: Document, others: readonly Document[]): Documen
 
   function visit(needed: Document) {
     for (const other of others) {
-      if (seen.has(other) || !needs({ container: other }, { container: needed })) continue;
+      if (seen.has(other) || !hangsOn({ container: other }, { container: needed })) continue;
       seen.add(other);
       visit(other);
     }

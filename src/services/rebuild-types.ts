@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Document } from './own-settings.ts';
-import type { Recreation, Retag } from './recreation.ts';
+import type { Recreation } from './recreation.ts';
+import type { Reference } from './references.ts';
 
 /** A container that a rebuild replaces, and all that is needed to finish that or to undo it. */
 export type Member = {
@@ -16,6 +17,8 @@ export type Member = {
   standInName: string;
   /** The image that the successor has to be made from, by its full id. */
   imageId: string;
+  /** The image of the old one: what stands in for it has to be made from that. */
+  oldImageId: string;
   recreation: Recreation;
   /** Makes the old one again, should it be gone when it has to come back. */
   restoration: Recreation;
@@ -46,6 +49,12 @@ export type RebuildFailure = {
   engineMessage: string;
   isWanted: boolean;
 };
+
+/**
+ * A tag that moved on. A container keeps the name that its image had when it was created, and is pulled by it later: so
+ * the tag has to mean the older image for as long as the create call takes. `now` is null where it means none.
+ */
+export type Retag = { reference: Reference; id: string; now: string | null };
 
 /** A rebuild under way: the container first, then those that share its namespaces, in the order of their start. */
 export type RebuildPlan = {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { ContainerMaker } from './container-maker.ts';
 import type { DockerPort } from './docker.ts';
 import { type Document, documentOf, textsOf } from './own-settings.ts';
@@ -78,8 +79,10 @@ export function createRebuildUndo({ docker, journal, maker, isPodman }: Parts) {
     const made = await findStandIn(member);
     if (made && !joinsTheSame(made, wanted)) await removeStandIn(member);
     else if (made && nameOf({ container: made }) !== member.standInName) return made;
-    member.standInId = await maker.make(plan, member, member.standInName, wanted);
+    const making = { name: member.standInName, imageId: member.oldImageId, recreation: wanted };
+    member.standInId = await maker.make(plan, member, making);
     await journal.save(plan);
+    await maker.checkImage(member.standInId, making);
     return docker.containerDocument(member.standInId, member.name);
   }
 
@@ -121,6 +124,7 @@ function joinsTheSame(container: Document, { body }: Recreation): boolean {
   const joined = (config: Document, mode: string) => joinedId(text(config[mode]));
   return (
     namespaceModes.every((mode) => joined(host, mode) === joined(wanted, mode)) &&
+    isDeepStrictEqual(textsOf(host.VolumesFrom), textsOf(wanted.VolumesFrom)) &&
     // A link is gone with whom it led to.
     textsOf(host.Links).length === textsOf(wanted.Links).length
   );

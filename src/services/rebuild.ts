@@ -3,14 +3,13 @@ import { isProblem, Problem, unlessNotFound } from '../errors.ts';
 import { containerClaim } from './claims.ts';
 import { createContainerMaker } from './container-maker.ts';
 import type { DockerPort } from './docker.ts';
-import { bareId } from './images.ts';
 import { createLastWords, type LastLines } from './last-words.ts';
 import { Cancelled, cutShort, type Outcome, toFailure, Unfinished } from './operation-outcomes.ts';
 import type { Run } from './operations.ts';
 import { documentOf } from './own-settings.ts';
 import { type ReadinessBounds, untilReady } from './readiness.ts';
 import type { RebuildJournal } from './rebuild-journal.ts';
-import { imageIdOf, nameOf } from './rebuild-survey.ts';
+import { nameOf } from './rebuild-survey.ts';
 import type { Member, Phase, RebuildFailure, RebuildPlan } from './rebuild-types.ts';
 import { createRebuildUndo, joinMembers } from './rebuild-undo.ts';
 
@@ -75,9 +74,11 @@ export function createRebuildTransaction({ docker, journal, bounds, isPodman, la
 
   /** Takes up what was left: goes on where the successors have the names already, else undoes it. */
   async function recover(run: Run, plan: RebuildPlan): Promise<Outcome> {
+    if (plan.failure) return rollBack(run, plan, wasCutShort(), true);
     if (plan.phase === 'committed') return complete(run, plan);
-    if (plan.failure || plan.phase !== 'starting') return rollBack(run, plan, wasCutShort(), true);
+    if (plan.phase !== 'starting') return rollBack(run, plan, wasCutShort(), true);
     try {
+      await keepDown(run, plan);
       await finish(run, plan);
     } catch (error) {
       return rollBack(run, plan, error, true);
@@ -85,9 +86,19 @@ export function createRebuildTransaction({ docker, journal, bounds, isPodman, la
     return complete(run, plan);
   }
 
+  /** It has come that far as soon as that is written down, and not before. */
   async function enter(plan: RebuildPlan, phase: Phase) {
+    await journal.save({ ...plan, phase });
     plan.phase = phase;
-    await journal.save(plan);
+  }
+
+  /** An engine that starts anew also starts what was stopped, where its restart policy is `always`. */
+  async function keepDown(run: Run, { members }: RebuildPlan) {
+    begin(run, 'stop');
+    for (const { oldId, name, stopMs } of members.toReversed()) {
+      stayOpen(run);
+      await docker.actOnContainer(oldId, 'stop', name, { graceMs: stopMs }).catch(unlessNotFound);
+    }
   }
 
   // ── forward ──
@@ -97,30 +108,26 @@ export function createRebuildTransaction({ docker, journal, bounds, isPodman, la
     for (const member of plan.members) {
       run.signal.throwIfAborted();
       const recreation = joinMembers(member.recreation, plan, (other) => other.newId);
-      member.newId = await maker.make(plan, member, member.newName, recreation);
+      const making = { name: member.newName, imageId: member.imageId, recreation };
+      member.newId = await maker.make(plan, member, making);
       await keep(run, plan, member.newId);
-      await checkImage(member);
+      await maker.checkImage(member.newId, making);
       if (member.vanishes) await createStandIn(run, plan, member);
     }
   }
 
   /** What is gone when it stops is made again before: so it is certain that it can be, and it keeps its image. */
   async function createStandIn(run: Run, plan: RebuildPlan, member: Member) {
-    const restoration = joinMembers(member.restoration, plan, (other) => other.standInId);
-    member.standInId = await maker.make(plan, member, member.standInName, restoration);
+    const recreation = joinMembers(member.restoration, plan, (other) => other.standInId);
+    const making = { name: member.standInName, imageId: member.oldImageId, recreation };
+    member.standInId = await maker.make(plan, member, making);
     await keep(run, plan, member.standInId);
+    await maker.checkImage(member.standInId, making);
   }
 
   async function keep(run: Run, plan: RebuildPlan, id: string) {
     await journal.save(plan);
     run.claim([containerClaim(id)]);
-  }
-
-  /** Somebody may have moved the tag between its pull and now. */
-  async function checkImage({ newId, imageId, name }: Member) {
-    const container = await docker.containerDocument(newId ?? '', name);
-    if (bareId(imageIdOf({ container })) !== bareId(imageId))
-      throw new Problem('conflict', 'The tag names another image now than when it was pulled.');
   }
 
   async function stop(run: Run, { members }: RebuildPlan) {

@@ -1,7 +1,6 @@
 import { posix } from 'node:path';
 import { type Document, documentOf, ownSettings, textsOf } from './own-settings.ts';
 import { isRecord, listOf, number, text } from './readers.ts';
-import type { Reference } from './references.ts';
 
 /** A network to be connected once a container is there, with what was set for it. */
 export type Connection = { network: string; endpoint: Document };
@@ -14,15 +13,7 @@ export type Recreation = {
   connects: Connection[];
   /** Networks that its creation connects it to, and that the container was taken out of. */
   disconnects: string[];
-  /** What its image's name has to mean while it is created, where it means another image by now. */
-  retag: Retag | null;
 };
-
-/**
- * A tag that moved on. A container keeps the name that its image had when it was created, and is pulled by it later: so
- * the tag has to mean the older image for as long as the create call takes. `now` is null where it means none.
- */
-export type Retag = { reference: Reference; id: string; now: string | null };
 
 /** The engine, as far as the form of a create call depends on it. */
 export type EngineTraits = { apiVersion: string; architecture: string; hostName: string };
@@ -32,7 +23,7 @@ export type RecreationInput = {
   container: Document;
   image: Document;
   /** What the create call names, a reference or an id, and the full id that this is now. */
-  next: { text: string; id: string; retag?: Retag | null };
+  next: { text: string; id: string };
   /** Mounts that it gets from other containers again. */
   borrowed?: readonly Document[];
   engine: EngineTraits;
@@ -85,13 +76,12 @@ export function toRecreation({ container, image, next, engine, borrowed = [] }: 
     platform: foreignPlatform(image, engine),
     connects: endpoints.filter((endpoint) => !atOnce.includes(endpoint)),
     disconnects: primary !== null && !first ? [primary] : [],
-    retag: next.retag ?? null,
   };
 }
 
 /**
- * Lets a recreation join the namespaces of a container's successor, and be linked to it; the very same where it needs
- * nothing of it.
+ * Lets a recreation join the namespaces of a container's successor, be linked to it and take its volumes; the very same
+ * where it needs nothing of it.
  */
 export function joining(recreation: Recreation, old: { oldId: string; name: string }, newId: string): Recreation {
   const host = documentOf(recreation.body.HostConfig);
@@ -102,14 +92,29 @@ export function joining(recreation: Recreation, old: { oldId: string; name: stri
   const links = textsOf(host.Links);
   const linked = links.map((link) => (link.startsWith(`${old.name}:`) ? newId + link.slice(old.name.length) : link));
   const isLinked = linked.some((link, index) => link !== links[index]);
-  if (modes.length === 0 && !isLinked) return recreation;
+  const lenders = textsOf(host.VolumesFrom);
+  const isLender = (entry: string) => isIdIn(entry, old.oldId);
+  const borrows = lenders.some(isLender);
+  if (modes.length === 0 && !isLinked && !borrows) return recreation;
   const joined = Object.fromEntries(modes.map((mode) => [mode, `container:${newId}`]));
-  const HostConfig = { ...host, ...joined, ...(isLinked && { Links: linked }) };
+  const VolumesFrom = lenders.map((entry) => (isLender(entry) ? newId + entry.slice(lenderOf(entry).length) : entry));
+  const HostConfig = { ...host, ...joined, ...(isLinked && { Links: linked }), ...(borrows && { VolumesFrom }) };
   return { ...recreation, body: { ...recreation.body, HostConfig } };
 }
 
 /** The fields of a host config that may name another container, whose namespace is joined. */
 export const namespaceModes = ['NetworkMode', 'IpcMode', 'PidMode'] as const;
+
+const shortIdLength = 12;
+
+/** The container whose volumes are taken by `<id or name>`, `<id or name>:ro`. */
+export const lenderOf = (entry: string): string => entry.split(':')[0] ?? '';
+
+/** Whether volumes are taken from a container by its id, as Compose asks for them: by a name they are those of whoever has it. */
+export function isIdIn(entry: string, id: string): boolean {
+  const lender = lenderOf(entry);
+  return lender.length >= shortIdLength && id.startsWith(lender);
+}
 
 /** The container named by `container:<id or name>`; nothing where another mode is set. */
 export function joinedId(mode: string | undefined): string | undefined {
@@ -219,7 +224,7 @@ function ownNames(container: Document, own: Document, engine: EngineTraits): Doc
   };
 }
 
-const shortId = (container: Document) => (text(container.Id) ?? '').slice(0, 12);
+const shortId = (container: Document) => (text(container.Id) ?? '').slice(0, shortIdLength);
 
 const emptyFor = (record: Document) => Object.fromEntries(Object.keys(record).map((key) => [key, {}]));
 

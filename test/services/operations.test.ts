@@ -10,6 +10,7 @@ import { createOperations, type OperationBounds, type Run, type Wanted } from '.
 import { until } from '../support/app.ts';
 
 const silent = { info() {}, warn() {} };
+const nothing = () => Promise.resolve();
 
 /** Operations over a database of their own; `reopen` is what a new process sees of them. */
 async function open(t: Test, bounds: Partial<OperationBounds> = {}) {
@@ -164,12 +165,12 @@ t.test('two operations never work on one thing, and the second is told of the fi
   ];
   for (const refused of twice)
     await t.rejects(refused, { code: 'conflict', message: /Operation 1 works on it already: pull lab\/web:1/ });
-  t.throws(() => operations.requireFree(['container:a']), { code: 'conflict' });
+  await t.rejects(operations.visit(['container:a'], nothing), { code: 'conflict' });
   t.equal(operations.holder('container:a')?.id, 1);
-  t.doesNotThrow(() => operations.requireFree(['container:b']), 'a refused one holds nothing');
+  await t.resolves(operations.visit(['container:b'], nothing), 'a refused one holds nothing');
   first.end({ message: '' });
   await until(() => operations.active().length === 0, 'the first has ended');
-  t.doesNotThrow(() => operations.requireFree(['container:a', 'project:shop']));
+  await t.resolves(operations.visit(['container:a', 'project:shop'], nothing));
 });
 
 t.test('two that are asked for in the same moment are still one', async (t) => {
@@ -283,7 +284,7 @@ t.test('what could neither be finished nor undone holds what it works on until i
   t.match(operations.holder('container:b'), { id });
   again.end({ message: 'Undone.' });
   await until(isIn(operations, id, 'succeeded'), 'it was finished');
-  t.doesNotThrow(() => operations.requireFree(['container:a', 'container:b']));
+  await t.resolves(operations.visit(['container:a', 'container:b'], nothing));
   operations.resume(id, never);
   t.same(twice, [], 'once, and not when nothing is left of it');
 });

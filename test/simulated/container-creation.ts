@@ -57,7 +57,7 @@ export function createContainerCreation(dependencies: Dependencies) {
     const name = index.checkName(wantedName ?? `lab_${id.slice(0, 12)}`);
     const body = { ...merged, Hostname: toHostname(merged, id), HostConfig: toHostConfig(merged) };
     const links = networks.isUserDefined(toNetworkMode(body)) ? [] : toLinks(body, index);
-    const mounts = toMounts(body);
+    const mounts = toMounts(body, index);
     volumes.ensure(mounts, body.HostConfig.Mounts ?? []);
     const container: SimulatedContainer = {
       id,

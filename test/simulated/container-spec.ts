@@ -105,6 +105,7 @@ export interface HostConfigBody {
   PublishAllPorts?: boolean;
   NetworkMode?: string;
   Links?: string[] | null;
+  VolumesFrom?: string[] | null;
   Dns?: string[] | null;
   ExtraHosts?: string[] | null;
   Privileged?: boolean;

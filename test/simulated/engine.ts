@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -88,11 +89,18 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
       if (faulty.delayMs > 0) await sleep(faulty.delayMs, undefined, { ref: false });
       if (faulty.hang) await faulty.hang;
       for (const hook of faulty.before) await hook(recorded);
-      if (response.destroyed) return;
+      if (faulty.lateMs !== null) await outlive(faulty.lateMs);
+      else if (response.destroyed) return;
       if (faulty.answer) return exchange.text(faulty.answer.status, faulty.answer.body, faulty.answer.contentType);
       const refusal = refuseVersion(apiVersion, world);
       if (refusal) throw refusal;
       await route(world, exchange, method, path);
+    }
+
+    async function outlive(lateMs: number): Promise<void> {
+      await exchange.body().catch(() => {});
+      if (recorded.closedAt === null) await once(response, 'close');
+      await sleep(lateMs, undefined, { ref: false });
     }
   }
 

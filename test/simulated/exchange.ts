@@ -19,6 +19,7 @@ export function createExchange(
 ) {
   const isHeld = verdict.after.length > 0 || verdict.mute !== null;
   let settled: Promise<void> | null = null;
+  let read: Promise<Record<string, unknown>> | null = null;
 
   function head(status: number, contentType: string | null): void {
     recorded.status = status;
@@ -61,6 +62,7 @@ export function createExchange(
 
   function empty(status: number): void {
     deliver(() => {
+      if (verdict.cut) return response.socket?.destroy();
       head(status, null);
       response.end();
     });
@@ -80,6 +82,12 @@ export function createExchange(
     return Object.create(opened, {
       push: { value: (chunk: string | Buffer) => response.write(half(chunk), () => opened.destroy()) },
     });
+  }
+
+  /** It comes once, and may be wanted before it is looked at: it goes with its client. */
+  function body(): Promise<Record<string, unknown>> {
+    read ??= readBody(request);
+    return read;
   }
 
   function fail(error: unknown): void {
@@ -105,7 +113,7 @@ export function createExchange(
     /** `?force=1`, `?force=true`. */
     isSet: (name: string) => ['1', 'true', 'True'].includes(query.get(name) ?? ''),
     header: (name: string) => String(request.headers[name.toLowerCase()] ?? ''),
-    body: () => readBody(request),
+    body,
   };
 }
 

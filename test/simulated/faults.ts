@@ -39,6 +39,8 @@ export interface Verdict {
   /** Resolves when the answer may be sent. */
   readonly mute: Promise<void> | null;
   readonly answer: { readonly status: number; readonly body: string; readonly contentType: string } | null;
+  /** How long after its client has left it takes effect, in ms; null where nothing waits for that. */
+  readonly lateMs: number | null;
 }
 
 interface Rule {
@@ -53,6 +55,7 @@ interface Rule {
   readonly after?: FaultHook;
   readonly cut?: boolean;
   readonly answer?: Verdict['answer'];
+  readonly lateMs?: number;
 }
 
 /** Faults by request; those of the whole engine (refuse, restart) are the engine's own. */
@@ -85,6 +88,7 @@ export function createFaults(requests: RequestLog) {
       after: matching.flatMap((rule) => rule.after ?? []),
       mute: matching.find((rule) => rule.mute)?.mute?.promise ?? null,
       answer: matching.find((rule) => rule.answer)?.answer ?? null,
+      lateMs: matching.find((rule) => rule.lateMs !== undefined)?.lateMs ?? null,
     };
   }
 
@@ -107,12 +111,20 @@ export function createFaults(requests: RequestLog) {
     /** Does what was asked and keeps the answer back until removed. */
     mute: (match: FaultMatch = {}) => add({ match, mute: Promise.withResolvers<void>() }),
     /**
+     * Says nothing, and does what was asked `lateMs` after its client has given up and left: a call that real engines
+     * were in the middle of. What goes on in its answer, such as a pull, ends with its client as ever.
+     */
+    late: (lateMs: number, match: FaultMatch = {}) => add({ match, lateMs }),
+    /**
      * Calls and awaits a function at one moment of the request: the very point at which a test may end its client.
      * Where it does so before the effect, there is none when the client was seen to go (`closedAt`) before it returned.
      * A pull takes effect before its last two messages.
      */
     hook: (match: FaultMatch, { when }: HookTime, call: FaultHook) => add({ match, [when]: call }),
-    /** Ends the answer in its middle and closes the connection; a stream right after its first chunk. */
+    /**
+     * Does what was asked, ends the answer in its middle and closes the connection; one without a body before its head, a
+     * stream right after its first chunk.
+     */
     cut: (match: FaultMatch = {}) => add({ match, cut: true }),
     /** Answers with this instead, be it text, HTML or broken JSON. */
     status: (status: number, body: string, contentType = 'application/json', match: FaultMatch = {}) =>

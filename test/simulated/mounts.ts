@@ -1,3 +1,4 @@
+import type { ContainerIndex } from './container-index.ts';
 import type { CreateBody, Mount, MountBody } from './container-spec.ts';
 import { EngineError } from './errors.ts';
 import { randomId } from './ids.ts';
@@ -5,10 +6,12 @@ import { randomId } from './ids.ts';
 type Place = Pick<Mount, 'destination' | 'isWritable' | 'mode'>;
 
 /**
- * Everything that `Binds`, `Mounts` and `Volumes` ask for; a path of `Volumes` that something is mounted at gets none.
- * Throws where two things want one path.
+ * Everything that `VolumesFrom`, `Binds`, `Mounts` and `Volumes` ask for. What is taken from others gives way to what is
+ * asked for itself; a path of `Volumes` that something is mounted at gets none. Throws where two things want one path, and
+ * where a lender is not there.
  */
-export function toMounts(body: CreateBody): Mount[] {
+export function toMounts(body: CreateBody, index: ContainerIndex): Mount[] {
+  const lent = (body.HostConfig?.VolumesFrom ?? []).flatMap((entry) => lend(entry, index));
   const binds = (body.HostConfig?.Binds ?? []).map(parseBind);
   const mounts = (body.HostConfig?.Mounts ?? []).map(parseMount);
   const taken = new Set<string>();
@@ -16,8 +19,18 @@ export function toMounts(body: CreateBody): Mount[] {
     if (taken.has(destination)) throw new EngineError(400, `Duplicate mount point: ${destination}`);
     taken.add(destination);
   }
+  const borrowed = lent.filter(({ destination }) => !taken.has(destination));
+  for (const { destination } of borrowed) taken.add(destination);
   const open = Object.keys(body.Volumes ?? {}).filter((destination) => !taken.has(destination));
-  return [...binds, ...mounts, ...open.map((destination) => volume('', { destination, isWritable: true, mode: '' }))];
+  const own = open.map((destination) => volume('', { destination, isWritable: true, mode: '' }));
+  return [...borrowed, ...binds, ...mounts, ...own];
+}
+
+/** The mounts of another container, by `<id or name>` or `<id or name>:ro`. */
+function lend(entry: string, index: ContainerIndex): Mount[] {
+  const [lender = '', mode = ''] = entry.split(':');
+  const { mounts } = index.get(lender);
+  return mounts.map((mount) => ({ ...mount, isWritable: mount.isWritable && mode !== 'ro', isAnonymous: false }));
 }
 
 function parseBind(bind: string): Mount {

@@ -22,7 +22,8 @@ export function createStream(response: ServerResponse, held: Promise<void> | nul
   let pending: (string | Buffer)[] = [];
   let isFrozen = held !== null;
   let isEnding = false;
-  let isClosed = false;
+  // One that takes effect late has no client any more.
+  let isClosed = response.destroyed;
   const readyListeners = new Set<() => void>();
 
   const ready = () => {
@@ -80,7 +81,8 @@ export function createStream(response: ServerResponse, held: Promise<void> | nul
       readyListeners.add(listener);
     },
     onClose(listener) {
-      response.on('close', listener);
+      if (isClosed) queueMicrotask(listener);
+      else response.on('close', listener);
     },
   };
 }
