@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, EngineVersion } from '../engine/engine.ts';
 
 /** What `docker inspect` tells of a container. */
 export type Inspection = {
@@ -12,6 +12,15 @@ export type Inspection = {
   Mounts: { Type: string; Name?: string; Destination: string; RW: boolean }[];
   NetworkSettings: { Networks: Record<string, Record<string, unknown>> };
 };
+
+/** A difference that has to be there; every engine tells it, unless it says which one does. */
+export type Meant = RegExp | { on: EngineVersion; difference: RegExp };
+
+/** What a container stood among before and after: the ids of these stand as `<name>`. */
+export type Neighbours = { before: readonly Inspection[]; after: readonly Inspection[] };
+
+type Reviver = (key: string, value: unknown, context: { source?: string }) => unknown;
+type Parse = (text: string, reviver: Reviver) => unknown;
 
 /** What two containers can't have in common, however alike they are: paths of the answer, `*` for any name. */
 const passing = [
@@ -44,18 +53,27 @@ const passing = [
   'NetworkSettings.Networks.*.DNSNames',
 ].map((path) => new RegExp(`^${path.replaceAll('.', '\\.').replaceAll('*', '[^.]+')}(\\.|$)`));
 
+/** Inspects a container; an integer that would be rounded stands as its digits. */
 export async function inspect(engine: Engine, name: string): Promise<Inspection> {
-  const [found] = JSON.parse(await engine.docker('inspect', '--type=container', name)) as Inspection[];
+  const text = await engine.docker('inspect', '--type=container', name);
+  const [found] = (JSON.parse as Parse)(text, keepDigits) as Inspection[];
   if (!found) throw new Error(`${name} is not there`);
   return found;
 }
+
+const keepDigits: Reviver = (_key, value, { source }) =>
+  typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value) ? source : value;
 
 /**
  * Every field in which two containers differ, as `path: before → after`, but for those that no two have in common. A
  * container's own id stands as `<id>`; lists whose order means nothing are sorted.
  */
-export function differences(before: Inspection, after: Inspection): string[] {
-  const [a, b] = [flatten(normal(before)), flatten(normal(after))];
+export function differences(
+  before: Inspection,
+  after: Inspection,
+  neighbours: Neighbours = { before: [], after: [] },
+): string[] {
+  const [a, b] = [flatten(normal(before, neighbours.before)), flatten(normal(after, neighbours.after))];
   return [...new Set([...a.keys(), ...b.keys()])]
     .filter((path) => !passing.some((pattern) => pattern.test(path)))
     .filter((path) => !isDeepStrictEqual(a.get(path), b.get(path)))
@@ -65,8 +83,24 @@ export function differences(before: Inspection, after: Inspection): string[] {
 
 const show = (value: unknown) => (value === undefined ? 'none' : JSON.stringify(value));
 
-function normal(container: Inspection): unknown {
-  const text = JSON.stringify(container).replaceAll(container.Id, '<id>').replaceAll(container.Id.slice(0, 12), '<id>');
+/** What of the found differences nobody meant, and what was meant and is not there. */
+export function judge(found: readonly string[], meant: readonly Meant[], version: EngineVersion) {
+  const patterns = meant.flatMap((item) => {
+    if (item instanceof RegExp) return [item];
+    return item.on === version ? [item.difference] : [];
+  });
+  return {
+    unmeant: found.filter((difference) => !patterns.some((pattern) => pattern.test(difference))),
+    missing: patterns.filter((pattern) => !found.some((difference) => pattern.test(difference))).map(String),
+  };
+}
+
+function normal(container: Inspection, neighbours: readonly Inspection[]): unknown {
+  const signs = [[container.Id, '<id>'] as const, ...neighbours.map(({ Id, Name }) => [Id, `<${Name}>`] as const)];
+  const text = signs.reduce(
+    (shown, [id, sign]) => shown.replaceAll(id, sign).replaceAll(id.slice(0, 12), sign),
+    JSON.stringify(container),
+  );
   const copy = JSON.parse(text) as Inspection;
   const byDestination = (x: { Destination: string }, y: { Destination: string }) =>
     x.Destination < y.Destination ? -1 : 1;

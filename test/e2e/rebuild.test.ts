@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import { type Engine, engineVersionsToTest } from '../engine/engine.ts';
 import { unlessMissing } from '../engine/missing.ts';
 import { type Registries, startRegistries } from '../engine/registry.ts';
-import { differences, inspect } from './inspection.ts';
+import { differences, type Inspection, inspect, judge, type Meant } from './inspection.ts';
 import { type Fairlead, startWorld, until } from './support.ts';
 
 type Operation = {
@@ -11,7 +11,7 @@ type Operation = {
   message: string;
   error: string | null;
   steps: { name: string; state: string; detail: string }[];
-  results: { name: string; ok: boolean; detail: string }[];
+  results: { name: string; ok: boolean; detail: string; lastLines?: string[] }[];
   lastLines: string[];
 };
 
@@ -33,6 +33,12 @@ type Shape = {
   images?: readonly [old: readonly string[], newer: readonly string[]];
   options?: readonly string[];
   command?: readonly string[];
+  /** Further networks, each as the options of `docker network connect` and its name. */
+  networks?: readonly (readonly string[])[];
+  /** Another container that has to be there, by its options. */
+  beside?: { name: string; options: readonly string[] };
+  /** What its inspect answer shows before and after, as JSON. */
+  told?: readonly RegExp[];
   /** Run in it before, and after: both have to print the same. */
   write?: string;
   read?: string;
@@ -41,8 +47,12 @@ type Shape = {
   /** The engine's word for its state then, where it is another one. */
   becomes?: string;
   fails?: RegExp;
-  /** Differences that are meant. */
-  meant?: (string | RegExp)[];
+  /** The one line that the new one said before it failed. */
+  says?: string;
+  /** Done while it is rebuilt. */
+  during?: (lab: Lab, old: Made) => Promise<void>;
+  /** Differences that have to be there, beside those of the newer image. */
+  meant?: readonly Meant[];
 };
 
 const versioned = (version: number, ...lines: string[]) => [
@@ -55,6 +65,10 @@ const usual = [/^Config\.Env\.(APP_VERSION|INHERITED): "1" → "2"$/, /^Config\.
 const plain = [versioned(1, serve()), versioned(2, serve())] as const;
 /** An anonymous volume is mounted by the name it has. */
 const named = [/^HostConfig\.Mounts: /, /^Mounts\..*\.Mode: "" → "z"$/];
+/** How that judgement reads. */
+const asMeant = { unmeant: [], missing: [] };
+/** Seen at its end, or a moment later. */
+const endedAndRemoved = /It ended with exit code 4|It ended right after its start, and was removed/;
 
 const shapes: Shape[] = [
   { name: 'plain' },
@@ -66,6 +80,8 @@ const shapes: Shape[] = [
   },
   {
     name: 'two-networks',
+    networks: [['--ip=10.92.0.9', '--alias=two', '--link-local-ip=169.254.7.7', 'second']],
+    told: [/"Aliases":\["two"/, /"LinkLocalIPs":\["169.254.7.7"\]/],
     options: [
       '--network=first',
       '--ip=10.91.0.9',
@@ -77,12 +93,33 @@ const shapes: Shape[] = [
     ],
   },
   {
+    name: 'ipv6',
+    options: ['--network=six', '--ip=10.93.0.9', '--ip6=fd00:93::9'],
+    networks: [['--ip6=fd00:94::9', '--driver-opt=lab.example.speed=slow', 'seven']],
+    told: [
+      /"IPv6Address":"fd00:94::9"/,
+      /"GlobalIPv6Address":"fd00:93::9"/,
+      /"DriverOpts":\{"lab.example.speed":"slow"\}/,
+    ],
+    read: 'ip -6 addr | grep -o "fd00:.*/64" | sort',
+    // Connected by hand or by its creation.
+    meant: [{ on: '28', difference: /^NetworkSettings\.Networks\.seven\.Aliases: \[\] → null$/ }],
+  },
+  {
     name: 'volumes',
     images: [versioned(1, 'VOLUME /of-image', serve()), versioned(2, 'VOLUME /of-image /of-new', serve())],
     options: ['-v', '/own', '--mount', 'type=volume,target=/unnamed', '-v', 'kept:/named', '-v', '/tmp:/host:ro'],
     write: 'for path in /own /unnamed /named /of-image; do echo "data of $path" > $path/file; done',
     read: 'cat /own/file /unnamed/file /named/file /of-image/file',
     meant: [...named, /^Config\.Volumes\.\/of-new: none → \{\}$/, /^Mounts\.\/of-new\.\w+: none → /],
+  },
+  {
+    name: 'borrowing',
+    beside: { name: 'lender', options: ['-v', '/lent', '-v', 'lent:/lent-named'] },
+    options: ['--volumes-from=fairlead-test-lender', '-v', '/own'],
+    write: 'for path in /lent /lent-named /own; do echo "data of $path" > $path/file; done',
+    read: 'cat /lent/file /lent-named/file /own/file',
+    meant: named,
   },
   {
     name: 'limits',
@@ -95,6 +132,7 @@ const shapes: Shape[] = [
       '--cap-add=NET_ADMIN',
       '--cap-drop=MKNOD',
       '--ulimit=nofile=1024:2048',
+      '--ulimit=fsize=9223372036854775806:9223372036854775807',
       '--tmpfs=/scratch:size=1m',
       '--sysctl=net.ipv4.ip_unprivileged_port_start=0',
       '--shm-size=8m',
@@ -111,7 +149,9 @@ const shapes: Shape[] = [
       '--oom-score-adj=100',
       '--ipc=shareable',
     ],
-    read: 'ulimit -n; cat /etc/hosts | grep db; ls /dev/nothing',
+    told: [/"Name":"fsize","Hard":"9223372036854775807","Soft":"9223372036854775806"/],
+    // Not the soft limit of open files, which older runcs get wrong at times: github.com/opencontainers/runc/issues/4195.
+    read: 'ulimit -Hn; grep "Max file size" /proc/self/limits; grep -w db /etc/hosts; ls /dev/nothing',
   },
   {
     name: 'healthy',
@@ -119,7 +159,7 @@ const shapes: Shape[] = [
       versioned(1, 'HEALTHCHECK --interval=1s --timeout=2s --retries=2 CMD test -e /bin/sh', serve()),
       versioned(2, 'HEALTHCHECK --interval=1s --timeout=2s --retries=3 CMD true', serve()),
     ],
-    meant: [/^Config\.Healthcheck\.(Retries|Test): /],
+    meant: [/^Config\.Healthcheck\.Retries: 2 → 3$/, /^Config\.Healthcheck\.Test: /],
   },
   {
     name: 'own-healthcheck',
@@ -128,7 +168,7 @@ const shapes: Shape[] = [
       versioned(2, 'HEALTHCHECK --interval=9s --timeout=3s --retries=3 CMD false', serve()),
     ],
     options: ['--health-interval=1s', '--health-cmd=test -e /bin/sh'],
-    meant: [/^Config\.Healthcheck\.(Retries: 2 → 3|Timeout: 2000000000 → 3000000000)$/],
+    meant: [/^Config\.Healthcheck\.Retries: 2 → 3$/, /^Config\.Healthcheck\.Timeout: 2000000000 → 3000000000$/],
   },
   {
     name: 'unhealthy',
@@ -144,6 +184,7 @@ const shapes: Shape[] = [
     write: 'echo precious > /own/file',
     read: 'cat /own/file',
     fails: /Its health check failed: no answer/,
+    says: 'up',
   },
   {
     name: 'ends-at-once',
@@ -152,6 +193,7 @@ const shapes: Shape[] = [
     write: 'echo precious > /own/file',
     read: 'cat /own/file',
     fails: /It ended (with exit code 3|right after its start and was restarted)/,
+    says: 'no configuration',
   },
   {
     name: 'no-such-command',
@@ -174,9 +216,31 @@ const shapes: Shape[] = [
     options: ['--rm', '--network=first', '--ip=10.91.0.11', '-v', '/own'],
     write: 'echo precious > /own/file',
     read: 'cat /own/file',
-    fails: /It ended with exit code 4|It ended right after its start, and was removed/,
-    // Made again: its volume has a name now, and its image is found by its id.
-    meant: [...named, /^Config\.Image: /],
+    fails: endedAndRemoved,
+    says: 'no configuration',
+    // Made again: its volume has a name now.
+    meant: named,
+  },
+  {
+    name: 'removed-while-pruned',
+    images: [
+      versioned(1, serve()),
+      versioned(
+        2,
+        // It is waited for until it ends.
+        'HEALTHCHECK --interval=60s CMD false',
+        'CMD ["sh", "-c", "until test -e /tmp/end; do sleep 0.05; done; echo no configuration; exit 4"]',
+      ),
+    ],
+    // So that the image is used which all others are made on.
+    beside: { name: 'keeper', options: [] },
+    options: ['--rm', '--network=first', '--ip=10.91.0.12', '-v', '/own'],
+    write: 'echo precious > /own/file',
+    read: 'cat /own/file',
+    during: pruneAndEnd,
+    fails: endedAndRemoved,
+    says: 'no configuration',
+    meant: named,
   },
   {
     name: 'overridden',
@@ -242,9 +306,13 @@ const shapes: Shape[] = [
       ),
     ],
     meant: [
-      /^Config\.(User: "1000" → "1001"|WorkingDir: "\/srv" → "\/opt"|StopSignal: "SIGTERM" → "SIGQUIT")$/,
-      /^Config\.(Entrypoint|Cmd): /,
-      /^(Path|Args): /,
+      /^Config\.User: "1000" → "1001"$/,
+      /^Config\.WorkingDir: "\/srv" → "\/opt"$/,
+      /^Config\.StopSignal: "SIGTERM" → "SIGQUIT"$/,
+      /^Config\.Entrypoint: /,
+      /^Config\.Cmd: /,
+      /^Path: "sh" → "env"$/,
+      /^Args: /,
     ],
   },
   {
@@ -254,6 +322,69 @@ const shapes: Shape[] = [
     command: ['sh', '-c', willing],
   },
   { name: 'host-network', options: ['--network=host', '--pid=host', '--uts=host'] },
+];
+
+/** A container, and those that need it. */
+type Family = {
+  name: string;
+  title: string;
+  options?: readonly string[];
+  followers: readonly { name: string; options: readonly string[]; command?: string }[];
+  /** Newer images of the container with which its rebuild fails. */
+  failures: readonly { config: readonly string[]; error: RegExp; says: string }[];
+  /** Run in the last one after it was restarted. */
+  reach?: readonly string[];
+};
+
+const ends = {
+  config: ['CMD ["sh", "-c", "echo no configuration; exit 3"]'],
+  error: /It ended with exit code 3/,
+  says: 'no configuration',
+};
+/** Ends where the first process it sees is of the newer image. */
+const fussy = `if grep -q newer /proc/1/cmdline; then echo no such neighbour; exit 5; fi; ${willing}`;
+const joining = (mode: string, name: string) => `--${mode}=container:fairlead-test-${name}`;
+
+const families: Family[] = [
+  {
+    name: 'gateway',
+    title: 'those that join it, and each other in a row,',
+    followers: [
+      { name: 'side', options: [joining('network', 'gateway'), joining('pid', 'gateway')], command: fussy },
+      { name: 'nested', options: [joining('network', 'side'), joining('pid', 'side')] },
+    ],
+    failures: [
+      ends,
+      { config: versioned(3, serve(': newer')), error: /It ended with exit code 5/, says: 'no such neighbour' },
+    ],
+  },
+  {
+    name: 'top',
+    title: 'one that joins it, and one that joins both,',
+    followers: [
+      { name: 'left', options: [joining('network', 'top')] },
+      { name: 'both', options: [joining('network', 'top'), joining('pid', 'left')] },
+    ],
+    failures: [ends],
+  },
+  {
+    name: 'linked',
+    title: 'those that have a legacy link to it',
+    followers: [{ name: 'linking', options: ['--link=fairlead-test-linked:db'] }],
+    failures: [ends],
+    reach: ['ping', '-c', '1', '-w', '5', 'db'],
+  },
+  {
+    name: 'vanishing',
+    title: 'those that join one with --rm, or have a link to it,',
+    options: ['--rm'],
+    followers: [
+      { name: 'joined', options: [joining('network', 'vanishing')] },
+      { name: 'tied', options: ['--link=fairlead-test-vanishing:db'] },
+    ],
+    failures: [{ ...ends, error: /It ended with exit code 3|It ended right after its start, and was removed/ }],
+    reach: ['ping', '-c', '1', '-w', '5', 'db'],
+  },
 ];
 
 // They mostly wait for containers to stop, and to run for a while.
@@ -267,17 +398,18 @@ for (const version of engineVersionsToTest()) {
     if (!registries) return;
     await engine.docker('network', 'create', 'first', '--subnet=10.91.0.0/24');
     await engine.docker('network', 'create', 'second', '--subnet=10.92.0.0/24');
+    await engine.docker('network', 'create', 'six', '--ipv6', '--subnet=10.93.0.0/24', '--subnet=fd00:93::/64');
+    await engine.docker('network', 'create', 'seven', '--ipv6', '--subnet=10.94.0.0/24', '--subnet=fd00:94::/64');
     const lab: Lab = { engine, fairlead, registries };
 
     for (const shape of shapes) {
       await t.test(`a container of the shape ${shape.name} is as before, but for what is meant`, async (t) => {
         const old = await makeShape(lab, shape);
         const before = await inspect(engine, old.name);
-        if (shape.name === 'two-networks') t.match(before.NetworkSettings.Networks.second, { Aliases: /two/ });
         const printed = await print(engine, old.name, shape);
         const newer = await registries.publish(old.path, { config: [...(shape.images ?? plain)[1]] });
 
-        const operation = await rebuild(fairlead, old.name);
+        const [operation] = await Promise.all([rebuild(fairlead, old.name), shape.during?.(lab, old)]);
 
         const after = await inspect(engine, old.name);
         t.match(operation, {
@@ -287,68 +419,64 @@ for (const version of engineVersionsToTest()) {
         t.equal(after.Image, shape.fails ? old.image : newer.id, 'on the right image');
         t.equal(after.State.Status, shape.becomes ?? before.State.Status, 'in the state it was in');
         const meant = [...(shape.meant ?? []), ...(shape.fails ? [] : usual)];
-        const found = differences(before, after);
-        const isMeant = (item: string) =>
-          meant.some((allowed) => (typeof allowed === 'string' ? allowed === item : allowed.test(item)));
         t.strictSame(
-          found.filter((item) => !isMeant(item)),
-          [],
-          'no other difference',
+          judge(differences(before, after), meant, version),
+          asMeant,
+          'other in what is meant, and only there',
         );
-        if (!shape.fails) t.ok(found.length > 0, 'and those that are meant');
+        for (const told of shape.told ?? []) t.match([before, after].map(toText), [told, told], `it has ${told}`);
         t.strictSame(
           volumesOf(before),
           volumesOf(after).filter(([path]) => path !== '/of-new'),
           'the very same volumes',
         );
         t.equal(await print(engine, old.name, shape), printed, 'its data and surroundings are there');
-        if (/ends-at-once|and-failing/.test(shape.name))
-          t.strictSame([...new Set(operation.lastLines)], ['no configuration'], 'its words');
+        if (shape.says) t.strictSame([...new Set(operation.lastLines)], [shape.says], 'its words');
         if (shape.name === 'two-networks') t.match(addressesOf(after), addressesOf(before), 'the same addresses');
-        await remove(t, engine, old.name);
+        await remove(t, engine, old.name, ...besideOf(shape));
       });
     }
 
-    await t.test('those that share its network follow it, and come back with it', async (t) => {
-      const { name } = await makeShape(lab, { name: 'gateway' });
-      const side = await engine.run('side', {
-        options: [`--network=container:${name}`],
-        command: ['sh', '-c', willing],
+    for (const family of families) {
+      await t.test(`${family.title} follow it, and come back with it`, async (t) => {
+        const { name, path } = await makeShape(lab, { name: family.name, options: family.options ?? [] });
+        const names = [name];
+        for (const { name: follower, options, command = willing } of family.followers) {
+          await engine.run(follower, { options, command: ['sh', '-c', command] });
+          names.push(`fairlead-test-${follower}`);
+        }
+        const before = await inspectAll(engine, names);
+        const newer = await registries.publish(path, { config: [...plain[1]] });
+
+        t.match(await rebuild(fairlead, name), { state: 'succeeded', message: `${names.join(', ')} were rebuilt` });
+
+        const after = await inspectAll(engine, names);
+        t.equal(after[0]?.Image, newer.id);
+        for (const [index, item] of after.entries()) {
+          const old = before[index] ?? item;
+          t.not(item.Id, old.Id, `${item.Name} is another one`);
+          t.equal(item.State.Status, 'running');
+          // Also whom it joins: the old ones before, the new ones now.
+          const found = differences(old, item, { before, after });
+          t.strictSame(judge(found, index === 0 ? usual : [], version), asMeant, 'the same, beside the new ones');
+        }
+        await restartLast(t, lab, names, family);
+
+        for (const { config, error, says } of family.failures) {
+          await registries.publish(path, { config: [...config] });
+          t.match(await rebuild(fairlead, name), { state: 'rolled_back', error, lastLines: [says] });
+          const back = await inspectAll(engine, names);
+          for (const [index, item] of back.entries()) {
+            const earlier = after[index] ?? item;
+            t.equal(item.State.Status, 'running');
+            if (!family.options?.includes('--rm')) t.equal(item.Id, earlier.Id, 'the very same container is back');
+            t.strictSame(differences(earlier, item, { before: after, after: back }), []);
+          }
+          await restartLast(t, lab, names, family);
+        }
+        await remove(t, engine, ...names.toReversed());
       });
-      const nested = ['--network=container:fairlead-test-side', '--pid=container:fairlead-test-side'];
-      await engine.run('nested', { options: nested, command: ['sh', '-c', willing] });
-      const before = await Promise.all(['side', 'nested'].map((item) => inspect(engine, `fairlead-test-${item}`)));
-      const newer = await registries.publish('shape/gateway:1', { config: [...plain[1]] });
-
-      t.match(await rebuild(fairlead, name), {
-        state: 'succeeded',
-        message: /side, fairlead-test-nested were rebuilt/,
-      });
-
-      const main = await inspect(engine, name);
-      const after = await Promise.all(['side', 'nested'].map((item) => inspect(engine, `fairlead-test-${item}`)));
-      t.equal(main.Image, newer.id);
-      t.not(after[0]?.Id, side);
-      t.equal(after[0]?.HostConfig.NetworkMode, `container:${main.Id}`);
-      t.match(after[1]?.HostConfig, { NetworkMode: `container:${after[0]?.Id}`, PidMode: `container:${after[0]?.Id}` });
-      for (const [index, item] of after.entries()) {
-        t.equal(item.State.Status, 'running');
-        const found = before[index] ? differences(before[index], item) : ['missing'];
-        t.strictSame(
-          found.filter((line) => !/^(HostConfig\.(NetworkMode|PidMode)|Config\.Hostname): /.test(line)),
-          [],
-        );
-      }
-
-      await registries.publish('shape/gateway:1', { config: ['CMD ["false"]'] });
-      t.match(await rebuild(fairlead, name), { state: 'rolled_back' });
-      t.equal((await inspect(engine, name)).Id, main.Id, 'the very same container is back');
-      for (const [index, item] of ['side', 'nested'].entries()) {
-        const back = await inspect(engine, `fairlead-test-${item}`);
-        t.match(back, { Id: after[index]?.Id, State: { Status: 'running' } });
-      }
-      await remove(t, engine, 'fairlead-test-nested', 'fairlead-test-side', name);
-    });
+    }
 
     await t.test('a project is rebuilt in the order of its dependencies, each by itself', async (t) => {
       const compose = (service: string, dependsOn: string) => [
@@ -360,9 +488,10 @@ for (const version of engineVersionsToTest()) {
       const db = await makeShape(lab, { name: 'shop-db', options: compose('db', '') });
       const api = await makeShape(lab, { name: 'shop-api', options: compose('api', 'db:service_started:false') });
       const web = await makeShape(lab, { name: 'shop-web', options: compose('web', 'api:service_started:false') });
-      const before = await Promise.all([db, api, web].map(({ name }) => inspect(engine, name)));
+      const names = [db.name, api.name, web.name];
+      const before = await inspectAll(engine, names);
       await registries.publish(db.path, { config: [...plain[1]] });
-      await registries.publish(api.path, { config: ['CMD ["false"]'] });
+      await registries.publish(api.path, { config: ['CMD ["sh", "-c", "echo no database; exit 1"]'] });
       await registries.publish(web.path, { config: [...plain[1]] });
 
       const stopped = await finish(fairlead, '/projects/shop/rebuild', { onFailure: 'stop' });
@@ -370,7 +499,7 @@ for (const version of engineVersionsToTest()) {
         state: 'failed',
         results: [
           { name: db.name, ok: true },
-          { name: api.name, ok: false, detail: /undone.*It ended with exit code 1/ },
+          { name: api.name, ok: false, detail: /undone.*It ended with exit code 1/, lastLines: ['no database'] },
           { name: web.name, ok: false, detail: /Not begun/ },
         ],
       });
@@ -380,18 +509,15 @@ for (const version of engineVersionsToTest()) {
       const gone = await finish(fairlead, '/projects/shop/rebuild', { onFailure: 'go_on' });
       t.match(gone.results, [
         { name: db.name, ok: true, detail: /already/ },
-        { name: api.name, ok: false },
+        { name: api.name, ok: false, lastLines: ['no database'] },
         { name: web.name, ok: true, detail: /was rebuilt/ },
       ]);
-      for (const [index, { name }] of [db, api, web].entries()) {
+      t.notOk(gone.results[2]?.lastLines, 'no words of one that did not fail');
+      for (const [index, name] of names.entries()) {
         const found = before[index] ? differences(before[index], await inspect(engine, name)) : ['missing'];
-        t.strictSame(
-          found.filter((line) => !usual.some((allowed) => allowed.test(line))),
-          [],
-          name,
-        );
+        t.strictSame(judge(found, name === api.name ? [] : usual, version), asMeant, name);
       }
-      await remove(t, engine, db.name, api.name, web.name);
+      await remove(t, engine, ...names);
     });
 
     await t.test('what is the newest already is left alone, unless it is forced', async (t) => {
@@ -431,11 +557,23 @@ for (const version of engineVersionsToTest()) {
       ) as string[];
       await engine.run('digest', { options: ['--network=none'], image: digest });
       await engine.run('by-id', { options: ['--network=none'], image: pinned.image });
+      await engine.run('exited', { command: ['sh', '-c', willing] });
+      await engine.run('orphan', {
+        options: ['--network=container:fairlead-test-exited'],
+        command: ['sh', '-c', willing],
+      });
+      await engine.docker('stop', 'fairlead-test-exited');
+      await engine.run('unstoppable', {
+        options: ['--network=none', '--stop-timeout=-1'],
+        command: ['sh', '-c', willing],
+      });
       const refusals = [
         [privileged.name, 403, 'disabled', /is privileged/],
         [task.name, 409, 'conflict', /Swarm/],
         ['fairlead-test-digest', 409, 'conflict', /pinned to a digest/],
         ['fairlead-test-by-id', 409, 'conflict', /no tag to pull/],
+        ['fairlead-test-exited', 409, 'conflict', /orphan runs on what fairlead-test-exited left behind when it ended/],
+        ['fairlead-test-unstoppable', 409, 'conflict', /unstoppable may take for ever to stop, by its stop timeout/],
       ] as const;
       for (const [name, status, code, detail] of refusals) {
         const { status: got, body } = await fairlead.api<object>(`/containers/${name}/rebuild`, { method: 'POST' });
@@ -453,33 +591,44 @@ for (const version of engineVersionsToTest()) {
         'on the image it has it can',
       );
       t.equal((await inspect(engine, 'fairlead-test-by-id')).Image, pinned.image);
-      const all = [privileged.name, task.name, pinned.name, 'fairlead-test-digest', 'fairlead-test-by-id'];
-      await remove(t, engine, ...all);
+      await remove(t, engine, ...refusals.map(([name]) => name), pinned.name, 'fairlead-test-orphan');
     });
   });
 }
 
 type Lab = { engine: Engine; fairlead: Fairlead; registries: Registries };
+type Made = { name: string; path: string; image: string };
 type Asserting = Pick<Test, 'strictSame'>;
 
 /** Publishes the old image and makes a container of the shape from it. */
-async function makeShape({ engine, registries }: Lab, shape: Shape) {
+async function makeShape({ engine, registries }: Lab, shape: Shape): Promise<Made> {
   const path = `shape/${shape.name}:1`;
   const { id: image } = await registries.publish(path, { config: [...(shape.images ?? plain)[0]] });
   const reference = `${registries.open.address}/${path}`;
   await engine.docker('pull', reference);
   const name = `fairlead-test-${shape.name}`;
   const options = shape.options ?? [];
+  if (shape.beside) await engine.run(shape.beside.name, { ...shape.beside, command: ['sh', '-c', willing] });
   if (shape.state === 'created') await engine.docker('create', `--name=${name}`, ...options, reference);
   else await engine.run(shape.name, { options, image: reference, command: shape.command ?? [] });
-  if (shape.name === 'two-networks') {
-    const more = ['--ip=10.92.0.9', '--alias=two', '--link-local-ip=169.254.7.7'];
-    await engine.docker('network', 'connect', ...more, 'second', name);
-  }
+  for (const network of shape.networks ?? []) await engine.docker('network', 'connect', ...network, name);
   if (shape.write) await engine.docker('exec', '-u', '0', name, 'sh', '-c', shape.write);
   if (shape.state === 'stopped') await engine.docker('stop', name);
   if (shape.state === 'paused') await engine.docker('pause', name);
   return { name, path, image };
+}
+
+/** Prunes all images while the new container is waited for, then lets that end and prunes them again. */
+async function pruneAndEnd({ engine, fairlead }: Lab, { name, image }: Made) {
+  const runsNew = `{{if ne .Image "${image}"}}{{.State.Running}}{{end}}`;
+  const look = () => engine.docker('inspect', '-f', runsNew, name).catch(() => '');
+  await until('the new container', async () => (await look()) === 'true', rebuildMs);
+  await engine.docker('commit', 'fairlead-test-keeper', 'unused');
+  const { results } = await finish(fairlead, '/images/prune', { unused: true });
+  if (!results.some((pruned) => pruned.name === 'unused:latest')) throw new Error('What nobody uses was not pruned');
+  // In the background: it takes what it runs in along.
+  await engine.docker('exec', '-d', name, 'touch', '/tmp/end');
+  await engine.docker('image', 'prune', '-af');
 }
 
 const rebuild = (fairlead: Fairlead, name: string, choices: object = {}) =>
@@ -504,19 +653,34 @@ async function finish(fairlead: Fairlead, path: string, body: object): Promise<O
   );
 }
 
+const toText = (value: unknown) => JSON.stringify(value);
+
+const inspectAll = (engine: Engine, names: readonly string[]) =>
+  Promise.all(names.map((name) => inspect(engine, name)));
+
+const besideOf = ({ beside }: Shape) => (beside ? [`fairlead-test-${beside.name}`] : []);
+
 const print = async (engine: Engine, name: string, { read, state }: Shape) =>
   read && !state ? engine.docker('exec', name, 'sh', '-c', read) : '';
 
-const volumesOf = ({ Mounts }: Awaited<ReturnType<typeof inspect>>) =>
+const volumesOf = ({ Mounts }: Inspection) =>
   Mounts.flatMap(({ Type, Name, Destination }) => (Type === 'volume' ? [[Destination, Name] as const] : [])).sort();
 
-const addressesOf = ({ NetworkSettings: { Networks } }: Awaited<ReturnType<typeof inspect>>) =>
+const addressesOf = ({ NetworkSettings: { Networks } }: Inspection) =>
   Object.entries(Networks).map(([network, { IPAddress, MacAddress }]) => ({
     network,
     IPAddress,
     // The engine itself picks the address of the second one, anew at each start where it was not asked for one.
     ...(network === 'first' && { MacAddress }),
   }));
+
+/** Shows that the engine can start the last one again where it is, and that it still reaches the first. */
+async function restartLast(t: Asserting, { engine }: Lab, names: readonly string[], { reach }: Family) {
+  const last = names.at(-1) ?? '';
+  await engine.docker('restart', last);
+  t.strictSame((await inspect(engine, last)).State.Status, 'running', 'it can be restarted');
+  if (reach) await engine.docker('exec', last, ...reach);
+}
 
 /** Takes the containers away, and shows that no other is left of them. */
 async function remove(t: Asserting, engine: Engine, ...names: string[]) {

@@ -43,8 +43,8 @@ function addWeb(engine: SimulatedEngine, changes: Partial<ContainerSpec> = {}) {
   engine.addContainer({ ...web, ...changes });
 }
 
-/** One that joins namespaces, by the names of whom it joins. */
-function addBeside(
+/** Adds one that joins namespaces, by the names of whom it joins. */
+export function addBeside(
   engine: SimulatedEngine,
   name: string,
   { network, pid }: { network: string; pid?: string },
