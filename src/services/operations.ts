@@ -245,6 +245,7 @@ export async function createOperations(
   function finish(item: Item, { message, state = 'succeeded', error, details, isUnfinished = false }: Outcome) {
     const isDone = state === 'succeeded';
     const { details: told, ...failure } = isDone ? { details: {}, error: null } : toFailure(error);
+    const isOldNews = isUnfinished && failure.error !== null && failure.error === item.readError;
     const different = {
       ...ended(state),
       ...failure,
@@ -252,7 +253,7 @@ export async function createOperations(
       message,
       steps: endSteps(item.operation.steps, state === 'failed' ? 'failed' : 'done'),
       details: { ...item.operation.details, ...details, ...told },
-      isSeen: isDone || isRead(item, failure.error),
+      isSeen: isDone || failure.error === null || isOldNews,
     };
     end(item, different, isUnfinished);
   }
@@ -267,7 +268,7 @@ export async function createOperations(
       message: failure.error ?? 'Cancelled.',
       steps: endSteps(item.operation.steps, 'failed'),
       details: { ...item.operation.details, ...details },
-      isSeen: isRead(item, failure.error),
+      isSeen: failure.error === null,
     });
   }
 
@@ -278,7 +279,7 @@ export async function createOperations(
     if (isUnfinished) unfinished.set(item.operation.id, item);
     else claims.release(item);
     void save(item).then(() => (isClosed ? undefined : store.prune().catch(() => {})));
-    recent.show(item.operation);
+    if (!item.operation.isSeen || !isUnfinished) recent.show(item.operation);
     log.info({ operation: item.operation.id, state: item.operation.state }, 'an operation ended');
     claimChanges.tell();
     changes.tell(item.operation);
@@ -453,8 +454,6 @@ function toItem(operation: Operation, work: Work): Item {
   const done = Promise.resolve();
   return { operation, work, cancel: new AbortController(), readError: null, saving: done, timer: undefined, done };
 }
-
-const isRead = ({ readError }: Item, error: string | null) => error === null || error === readError;
 
 const givenUp = 'It was given up: what it left stays as it is.';
 
