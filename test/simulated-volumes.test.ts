@@ -120,3 +120,17 @@ t.test('two things cannot be mounted at one path', async (t) => {
     json: { message: 'Duplicate mount point: /x' },
   });
 });
+
+t.test('volumes are taken from another container, where it is there and nothing else is asked for', async (t) => {
+  const { engine, docker } = await start(t);
+  engine.addImage({ tags: [Image], volumes: ['/data'] });
+  engine.addContainer({ name: 'store', mounts: ['/data', 'kept:/kept', '/srv:/bound:ro', 'own:/own'] });
+  const from = (...VolumesFrom: string[]) =>
+    docker.createContainer({ Image, HostConfig: { VolumesFrom, Binds: ['mine:/own'] } });
+  const { Mounts, HostConfig } = await (await from('store:ro')).inspect();
+  const names = Mounts.map((mount) => `${mount.Destination} ${mount.Name ?? mount.Source} ${mount.RW}`).sort();
+  const lent = engine.container('store').mounts.find(({ destination }) => destination === '/data')?.name;
+  t.same(names, ['/bound /srv false', `/data ${lent} false`, '/kept kept false', '/own mine true']);
+  t.same(HostConfig.VolumesFrom, ['store:ro']);
+  t.match(await failure(from('nobody')), { statusCode: 404, reason: /no such container/ });
+});

@@ -237,3 +237,18 @@ t.test('the standalone group is no project, and a strange name is only a name', 
     'which leads back to the project',
   );
 });
+
+t.test('a group waits for what takes its time to stop, as long as that was given', async (t) => {
+  const app = await startApp(t, {
+    prepare: (engine) =>
+      engine.addContainer({
+        name: 'shop-db-1',
+        labels: labels('db'),
+        config: { StopTimeout: 30 },
+        behaviour: { stopMs: 400 },
+      }),
+    bounds: { engine: { action: 100 } },
+  });
+  const { state, results } = await ended(app, await app.post('/api/projects/my-shop/stop'));
+  t.match({ state, results }, { state: 'succeeded', results: [{ name: 'shop-db-1', ok: true }] });
+});

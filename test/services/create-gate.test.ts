@@ -339,6 +339,27 @@ t.test('a link may lead to another container by its id, under the alias that it 
   isRefused(t, linkedTo('lab-store:store', 'lab-store:store'), 'HostConfig.Links', 'one more');
 });
 
+t.test('volumes may be taken from another container by its id, where they were by an id', async (t) => {
+  const id = (letter: string) => letter.repeat(64);
+  const had = [`${id('a')}:ro`, 'store'];
+  const call = asked('docker-28', 'plain');
+  const basis = { ...call.basis, HostConfig: { ...documentOf(call.basis.HostConfig), VolumesFrom: had } };
+  const taking = (VolumesFrom: unknown) => ({ ...tampered(call, { VolumesFrom }), basis });
+  t.doesNotThrow(() => check(taking(had)));
+  t.doesNotThrow(() => check(taking([`${id('b')}:ro`, 'store'])));
+  const others = [
+    [`${id('b')}`, 'store'],
+    [`${id('b')}:rw`, 'store'],
+    [`${id('a')}:ro`, id('b')],
+    ['other:ro', 'store'],
+    [`${id('a')}:ro`],
+    [...had, 'store'],
+    null,
+    'store',
+  ];
+  for (const other of others) isRefused(t, taking(other), 'HostConfig.VolumesFrom', JSON.stringify(other));
+});
+
 t.test('no field is taken for another one by letters that only look alike', async (t) => {
   const call = asked('docker-28', 'plain');
   for (const field of ['Ho\u017ftConfig', 'hostconfig', 'Networ\u212AingConfig', 'Host Config', '']) {

@@ -131,3 +131,13 @@ t.test('steps run once and in order, also when a later one is added', async (t) 
     'and the old program refuses it',
   );
 });
+
+t.test('what was deleted is not left in the file', async (t) => {
+  const folder = t.testdir();
+  const { db, path, close } = await openDatabase(folder);
+  const plan = JSON.stringify({ env: `PASSWORD=${'not for anybody '.repeat(20)}` });
+  await db.insertInto('rebuilds').values({ operation: 1, phase: 'creating', plan }).execute();
+  await db.deleteFrom('rebuilds').execute();
+  await close();
+  t.notMatch(readFileSync(path, 'latin1'), /not for anybody/);
+});

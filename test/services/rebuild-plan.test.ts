@@ -98,6 +98,10 @@ t.test('whatever stands between here and the engine is left alone', async (t) =>
 t.test('what may take for ever to stop is left alone while it runs', async (t) => {
   const endless = { config: { StopTimeout: -1 } };
   t.match(refusedAs(survey(endless)), { code: 'conflict', reason: /^web may take for ever to stop.*: stop it first/ });
+  const long = (StopTimeout: number) => refusedAs(survey({ config: { StopTimeout } }));
+  t.equal(long(3_600), null);
+  for (const seconds of [3_601, 2 ** 31])
+    t.match(long(seconds), { code: 'conflict', reason: new RegExp(`^web may take ${seconds} s to stop`) });
   t.match(refusedAs(survey({}, { dependants: [surveyed({ name: 'side', ...endless })] })), {
     reason: /^side needs it/,
   });

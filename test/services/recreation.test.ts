@@ -475,3 +475,12 @@ t.test('what a container takes from others it gets from them again, and not as i
     ['own', 'kept'],
   );
 });
+
+t.test('who takes volumes by an id takes those of the successor, by a name those of whoever has it', async (t) => {
+  const [oldId, newId] = ['a'.repeat(64), 'b'.repeat(64)];
+  const VolumesFrom = [`${oldId}:ro`, oldId.slice(0, 12), oldId.slice(0, 11), 'store:rw', 'aaaa-store'];
+  const recreation = toRecreation(changedInput('plain', { HostConfig: { VolumesFrom } }));
+  const joined = joining(recreation, { oldId, name: 'store' }, newId);
+  t.strictSame(hostOf(joined).VolumesFrom, [`${newId}:ro`, newId, oldId.slice(0, 11), 'store:rw', 'aaaa-store']);
+  t.strictSame(hostOf(recreation).VolumesFrom, VolumesFrom, 'the first is left as it was');
+});

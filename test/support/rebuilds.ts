@@ -126,7 +126,7 @@ export const scenarios: Scenario[] = [
     },
   },
   {
-    name: 'one that others join in a diamond, and another one has a link to',
+    name: 'one that others join in a diamond, and another one has a link to and takes the volumes of',
     prepare(engine) {
       // Only containers of the default network can be linked.
       addWeb(engine, { networks: ['bridge'], endpoints: {} });
@@ -138,7 +138,7 @@ export const scenarios: Scenario[] = [
         command,
         config,
         mounts: ['/app'],
-        hostConfig: { Links: ['web:db'] },
+        hostConfig: { Links: ['web:db'], VolumesFrom: [engine.container('web').id] },
         state: 'paused',
       });
       fillVolumes(engine);
@@ -200,6 +200,7 @@ function toPortrait(container: SimulatedContainer, others: readonly SimulatedCon
     bindings: host.PortBindings,
     // A mode that nobody asked for is told as the default one, and asked for from then on.
     namespaces: [host.NetworkMode, host.IpcMode || 'private', host.PidMode].map(joined),
+    lenders: host.VolumesFrom?.map(nameOf),
     links: links.map(({ target, alias }) => `${others.includes(target) ? target.name : 'nobody'}:${alias}`),
     labels,
     policy: { removesItself: host.AutoRemove, restart: host.RestartPolicy },
