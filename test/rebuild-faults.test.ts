@@ -38,14 +38,14 @@ const kinds: Record<string, Kind> = {
     hits: every,
   },
   'a dropped connection': { make: (engine, match) => engine.faults.drop(match), hits: every },
-  'an effect without a whole answer': { make: (engine, match) => engine.faults.cut(match), hits: every },
+  'an effect without a whole answer': { make: (engine, match) => engine.faults.cut(match), hits: changing },
   'an effect without an answer': { make: (engine, match) => engine.faults.mute(match), hits: changing },
   'a late effect': { make: (engine, match) => engine.faults.late(lateMs, match), hits: changing },
-  'a hang': { make: (engine, match) => engine.faults.hang(match), hits: changing },
+  'a hang': { make: (engine, match) => engine.faults.hang(match), hits: every },
 };
 
 // They mostly wait for answers that don't come.
-t.jobs = 6;
+t.jobs = 12;
 for (const [kind, { make, hits }] of Object.entries(kinds)) {
   for (const scenario of scenarios) {
     t.test(`Rebuilding ${scenario.name}, with ${kind} at each call`, { buffered: true }, async (t) => {
