@@ -177,8 +177,8 @@ const encoded = (login: Login): string =>
 
 /** A program that starts an engine with registries, says its place's number and lives on. */
 const ownerScript = (version: EngineVersion): string => `
-  import { startEngine } from '${new URL('engine/engine.ts', import.meta.url)}';
-  import { startRegistries } from '${new URL('engine/registry.ts', import.meta.url)}';
+  import { startEngine } from '${new URL('./engine.ts', import.meta.url)}';
+  import { startRegistries } from '${new URL('./registry.ts', import.meta.url)}';
   const engine = await startEngine({ version: '${version}' });
   await startRegistries(engine);
   console.log(engine.place.number);
