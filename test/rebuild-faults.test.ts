@@ -18,7 +18,7 @@ import {
 type Operation = { id: number; state: string; error: string | null; message: string };
 
 /** Wide enough for a machine that is busy with others: only what a fault holds back should come to them. */
-const engineMs = 1_000;
+const engineMs = 600;
 const lateMs = 20;
 const bounds = {
   engine: { list: engineMs, action: engineMs, registry: engineMs, pull: engineMs },
@@ -32,16 +32,16 @@ const every = () => true;
 /** What only reads has no effect that could come late, or be told of too late. */
 const changing = (call: string) => !call.startsWith('GET ');
 
+/** Those that take the longest come first. */
 const kinds: Record<string, Kind> = {
+  'a hang': { make: (engine, match) => engine.faults.hang(match), hits: every },
+  'a late effect': { make: (engine, match) => engine.faults.late(lateMs, match), hits: changing },
   'an error': {
     make: (engine, match) => engine.faults.status(500, '{"message":"out of order"}', 'application/json', match),
     hits: every,
   },
   'a dropped connection': { make: (engine, match) => engine.faults.drop(match), hits: every },
   'an effect without a whole answer': { make: (engine, match) => engine.faults.cut(match), hits: changing },
-  'an effect without an answer': { make: (engine, match) => engine.faults.mute(match), hits: changing },
-  'a late effect': { make: (engine, match) => engine.faults.late(lateMs, match), hits: changing },
-  'a hang': { make: (engine, match) => engine.faults.hang(match), hits: every },
 };
 
 // They mostly wait for answers that don't come.

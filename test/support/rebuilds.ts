@@ -89,14 +89,6 @@ export const scenarios: Scenario[] = [
     },
   },
   {
-    name: 'one with another in its network',
-    prepare(engine) {
-      addWeb(engine, { networks: ['front'] });
-      addBeside(engine, 'side', { network: 'web' });
-      fillVolumes(engine);
-    },
-  },
-  {
     name: 'one with a paused one in its network, in vain',
     failsToStart,
     prepare(engine) {
