@@ -18,7 +18,7 @@ import {
 type Operation = { id: number; state: string; error: string | null; message: string };
 
 /** Wide enough for a machine that is busy with others: only what a fault holds back should come to them. */
-const engineMs = 600;
+const engineMs = 1_200;
 const lateMs = 20;
 const bounds = {
   engine: { list: engineMs, action: engineMs, registry: engineMs, pull: engineMs },
