@@ -145,6 +145,7 @@ for (const version of engineVersionsToTest()) {
       const bar = tab.page.locator('.operation > progress[value]');
       const shares = new Set<string | null>();
       const isSeenAgain = async () => {
+        if (await tab.count('.operation[data-state=failed]')) throw new Error(await tab.text('.operation'));
         if ((await bar.count()) > 0) shares.add(await bar.getAttribute('value', { timeout: 1_000 }).catch(() => null));
         shares.delete(null);
         return shares.size >= 2;
