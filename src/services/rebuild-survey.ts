@@ -106,8 +106,8 @@ async function inspectOthers(docker: DockerPort, id: string): Promise<Document[]
 }
 
 /**
- * Those that hang on it, and those that hang on them: each stands behind all that it hangs on. That is the order in which a depth
- * first search has finished with them, the last first.
+ * Those that hang on it, and those that hang on them: each stands behind all that it hangs on. That is the order in
+ * which a depth first search has finished with them, the last first.
  */
 function dependantsOf(container: Document, others: readonly Document[]): Document[] {
   const seen = new Set([container]);
