@@ -1,7 +1,9 @@
 /**
  * What figures cost: a tick of 1,000 containers written, against the floor of one plain transaction of prepared inserts
- * into the same table in the same run; reading and pruning a day of 100 containers, with the longest block of the event
- * loop. Run with `node bench/stats.ts`.
+ * into the same table in the same run; 30 days of 50 containers, sampled every 10 s and tidied every 15 minutes of a
+ * clock that runs ahead, with the sums of the machine and of ten projects: the file's size, each chart's query, and the
+ * longest block of the event loop; the same blocks where 1,000 containers are rolled up.
+ * Run with `npm run bench -- stats`, which starts it with the program's own flags; it takes some minutes.
  */
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,10 +11,13 @@ import { join } from 'node:path';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import SQLite from 'better-sqlite3';
 import { sql } from 'kysely';
-import { systemClock } from '../src/services/clock.ts';
+import { type Clock, systemClock } from '../src/services/clock.ts';
 import { type Database, openDatabase } from '../src/services/database.ts';
 import type { Figures } from '../src/services/figures.ts';
-import { createStatsStore, type NamedFigures, type StatsRange } from '../src/services/stats-store.ts';
+import { createStatsStore, type NamedFigures } from '../src/services/stats-store.ts';
+import { machineSeries, projectSeries } from '../src/services/stats-totals.ts';
+import type { StatsRange } from '../src/services/stats-windows.ts';
+import { inMegabytes, inQuantiles, print } from './support.ts';
 
 const ticks = 60;
 const folder = mkdtempSync(join(tmpdir(), 'fairlead-bench-'));
@@ -31,22 +36,111 @@ async function benchWrites({ db, path }: Database, containers: number): Promise<
     least.push(await measure(floor.path, () => floor.write(toTick(containers, at))));
   }
   floor.close();
-  print(`write ${containers} samples in one tick`, written);
-  print('  floor: prepared inserts', least);
-  await sql`delete from samples`.execute(db);
+  printCosts(`write ${containers} samples in one tick`, written);
+  printCosts('  floor: prepared inserts', least);
 }
 
-async function benchReads({ db }: Database, containers: number): Promise<void> {
-  const store = createStatsStore(db, systemClock);
-  const now = Date.now();
-  for (let at = now - 86_400_000; at < now; at += 600_000) await store.write(toTick(containers, at, 60));
-  console.log(`${containers} containers over 24 h: ${containers * 8_640} rows, ${toKiB(await size(db))} KiB`);
-  await printBlock('  floor: nothing, for 5 s', () => setTimeout(5_000));
-  for (const range of ['1h', '24h', '30d'] satisfies StatsRange[]) {
-    await printBlock(`  history over ${range}`, () => store.history('container-7', range, 10));
+const dayMs = 86_400_000;
+const quarterMs = 900_000;
+const most = { bytes: 25e6, queryMs: 50, blockMs: 20 };
+
+/** A clock that is set by hand, and never makes anybody wait. */
+function createBenchClock(start: number) {
+  const time = { now: start };
+  const clock: Clock = {
+    now: () => time.now,
+    after: (_ms, run) => {
+      const next = globalThis.setImmediate(run);
+      return () => clearImmediate(next);
+    },
+  };
+  return { time, clock };
+}
+
+/** Lets some days pass in quarters of an hour, each written and then tidied; gives the blocks of each time, and of idle time between. */
+async function passDays(db: Database['db'], containers: number, days: number) {
+  const { time, clock } = createBenchClock(Date.now() - days * dayMs);
+  const store = createStatsStore(db, clock);
+  const blocks: Blocks[] = [];
+  const idle: Blocks[] = [];
+  for (let quarter = 0; quarter < (days * dayMs) / quarterMs; quarter++) {
+    for (let tick = 0; tick < 90; tick += 15)
+      await store.write(withSums(toTick(containers, time.now + tick * 10_000, 15)));
+    time.now += quarterMs;
+    const tidied = await watchBlocks(() => store.tidy(time.now - 30 * dayMs, new AbortController().signal));
+    blocks.push(tidied);
+    if (quarter % 10 === 0) idle.push(await watchBlocks(() => setTimeout(tidied.ms)));
   }
-  await printBlock('  sparklines read back at a start', () => store.recent(now - 600_000, 60));
-  await printBlock('  12 h pruned', () => store.prune(now - 43_200_000, new AbortController().signal));
+  return { store, blocks, idle };
+}
+
+/** What people see of 30 days: how large they are, and how long each chart takes. */
+async function benchMonth({ db, path }: Database, containers: number): Promise<void> {
+  const { store, blocks, idle } = await passDays(db, containers, 30);
+  await sql`pragma wal_checkpoint(truncate)`.execute(db);
+  const bytes = statSync(path).size;
+  print(`${containers} containers over 30 days, the file`, inMegabytes(bytes), bytes < most.bytes);
+  printBlocks('  roll-up and prune, each quarter of an hour', blocks);
+  print('  floor: nothing, for as long', inBlocks(idle));
+  for (const range of ['1h', '24h', '7d', '30d'] satisfies StatsRange[]) {
+    const times: number[] = [];
+    for (let n = 0; n < 20; n++) {
+      times.push((await watchBlocks(() => store.history(`container-${n}`, range, 10))).ms);
+    }
+    print(`  chart of ${range}`, inQuantiles(times, 1), Math.max(...times) < most.queryMs);
+  }
+  await benchDashboard(store);
+  const recent = await watchBlocks(() => store.recent(Date.now() - 600_000, 60));
+  print('  sparklines read back at a start', `${recent.ms.toFixed(1)} ms`);
+}
+
+/** The charts of the machine and of a project, whose sums are kept as series of their own, and one that is zoomed. */
+async function benchDashboard(store: ReturnType<typeof createStatsStore>): Promise<void> {
+  const now = Date.now();
+  const spans = [
+    ['1h', '1h'],
+    ['24h', '24h'],
+    ['7d', '7d'],
+    ['30d', '30d'],
+    ['a day 3 weeks ago', { from: now - 21 * dayMs, to: now - 20 * dayMs }],
+  ] as const;
+  for (const [what, span] of spans) {
+    const times: number[] = [];
+    for (let n = 0; n < 10; n++) {
+      times.push((await watchBlocks(() => store.history(machineSeries, span, 10))).ms);
+      times.push((await watchBlocks(() => store.history(projectSeries(`project-${n}`), span, 10))).ms);
+    }
+    print(`  dashboard of ${what}`, inQuantiles(times, 1), Math.max(...times) < most.queryMs);
+  }
+}
+
+/** With the sums of each moment: of the machine and of ten projects. */
+function withSums(samples: readonly NamedFigures[]): NamedFigures[] {
+  const moments = [...new Set(samples.map(({ figures }) => figures.at))];
+  const series = [machineSeries, ...Array.from({ length: 10 }, (_, n) => projectSeries(`project-${n}`))];
+  return [...samples, ...moments.flatMap((at) => series.map((id) => ({ id, name: id, figures: toFigures(at) })))];
+}
+
+/** What a database of an earlier version asks for: samples of many hours, rolled up at once. */
+async function benchRollUp({ db }: Database, containers: number, hours: number): Promise<void> {
+  const { time, clock } = createBenchClock(Date.now() - hours * 3_600_000);
+  const store = createStatsStore(db, clock);
+  for (; time.now < Date.now(); time.now += 10_000) await store.write(toTick(containers, time.now));
+  const tidied = await watchBlocks(() => store.tidy(0, new AbortController().signal));
+  print(`${containers} containers, ${hours} h rolled up at once`, `${tidied.ms.toFixed(0)} ms`);
+  printBlocks('  its blocks', [tidied]);
+}
+
+const inBlocks = (blocks: readonly Blocks[]) =>
+  `longest block ${inQuantiles(
+    blocks.map(({ longest }) => longest),
+    1,
+  )}`;
+
+function printBlocks(what: string, blocks: readonly Blocks[]): void {
+  print(what, inBlocks(blocks));
+  const work = blocks.map(({ longestWork }) => longestWork);
+  print('    of which work', inQuantiles(work, 1), Math.max(...work) < most.blockMs);
 }
 
 type Cost = { ms: number; walBytes: number };
@@ -111,16 +205,23 @@ const toFigures = (at: number): Figures => ({
   pids: random(50),
 });
 
-/** Runs something and tells how long it took in all, and the longest time in which nothing else could run. */
-async function printBlock(what: string, run: () => Promise<unknown>): Promise<void> {
+/** How long something took in all, and the longest time in which nothing else could run, and how much of it was work. */
+type Blocks = { ms: number; longest: number; longestWork: number };
+
+/** Runs something and watches the event loop meanwhile. A machine that others share takes time away that is no work. */
+async function watchBlocks(run: () => Promise<unknown>): Promise<Blocks> {
   let longest = 0;
+  let longestWork = 0;
   let last = performance.now();
+  let lastWork = workMs();
   let isDone = false;
   const watch = (async () => {
     while (!isDone) {
       await setImmediate();
       longest = Math.max(longest, performance.now() - last);
+      longestWork = Math.max(longestWork, workMs() - lastWork);
       last = performance.now();
+      lastWork = workMs();
     }
   })();
   const begun = performance.now();
@@ -128,29 +229,36 @@ async function printBlock(what: string, run: () => Promise<unknown>): Promise<vo
   const ms = performance.now() - begun;
   isDone = true;
   await watch;
-  console.log(`${what.padEnd(34)} ${ms.toFixed(1)} ms, longest block ${longest.toFixed(1)} ms`);
+  return { ms, longest, longestWork };
 }
 
-async function size(db: Database['db']): Promise<number> {
-  const { rows } = await sql<{ bytes: number }>`
-    select page_count * page_size as bytes from pragma_page_count, pragma_page_size`.execute(db);
-  return rows[0]?.bytes ?? 0;
+/** The time that the main thread has had on a CPU, ms. */
+function workMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
 }
 
 const toKiB = (bytes: number) => Math.round(bytes / 1024);
 
-function print(what: string, costs: readonly Cost[]): void {
-  const sorted = costs.map(({ ms }) => ms).sort((a, b) => a - b);
-  const at = (part: number) => (sorted[Math.floor(sorted.length * part)] ?? 0).toFixed(2);
+function printCosts(what: string, costs: readonly Cost[]): void {
   const wal = costs.reduce((total, { walBytes }) => total + walBytes, 0) / costs.length;
-  console.log(`${what.padEnd(34)} median ${at(0.5)} ms, p95 ${at(0.95)} ms, ${toKiB(wal)} KiB of WAL a tick`);
+  const times = costs.map(({ ms }) => ms);
+  print(what, `${inQuantiles(times, 2)}, ${toKiB(wal)} KiB of WAL a tick`);
 }
 
-const database = await openDatabase(folder);
+const databases: Database[] = [];
+
+async function openFresh(name: string): Promise<Database> {
+  const database = await openDatabase(join(folder, name));
+  databases.push(database);
+  return database;
+}
+
 try {
-  await benchWrites(database, 1_000);
-  await benchReads(database, 100);
+  await benchWrites(await openFresh('writes'), 1_000);
+  await benchRollUp(await openFresh('roll-up'), 1_000, 3);
+  await benchMonth(await openFresh('month'), 50);
 } finally {
-  await database.close();
+  for (const database of databases) await database.close();
   rmSync(folder, { recursive: true });
 }

@@ -22,12 +22,26 @@ type Point = readonly [x: number, y: number];
 
 const sparkSlots = 60;
 const sparkFloor = 10;
-const gapSteps = 2.5;
+/** Samples that are further apart than so many steps have a gap between them. */
+export const gapSteps = 2.5;
 const second = 1_000;
 const minute = 60 * second;
 const hour = 60 * minute;
 const day = 24 * hour;
-const tickSteps = [minute, 5 * minute, 15 * minute, hour, 3 * hour, 6 * hour, 12 * hour, day, 2 * day, 7 * day];
+const tickSteps = [
+  10 * second,
+  30 * second,
+  minute,
+  5 * minute,
+  15 * minute,
+  hour,
+  3 * hour,
+  6 * hour,
+  12 * hour,
+  day,
+  2 * day,
+  7 * day,
+];
 
 /**
  * The last 60 values as a sparkline that grows from the right. Whole x, relative steps and merged level runs keep it

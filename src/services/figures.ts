@@ -16,6 +16,15 @@ export type Figures = {
   pids: number;
 };
 
+/** What passed over one of a container's interfaces since it has it. */
+export type InterfaceBytes = { name: string; rxBytes: number; txBytes: number };
+
+/**
+ * What a sample says beside its figures, and is not kept: seconds of CPU since the container started, its limit of pids,
+ * and its interfaces, 64 of them at most.
+ */
+export type Momentary = { cpuSeconds: number | null; pidsLimit: number | null; interfaces: InterfaceBytes[] };
+
 /** A reading of the CPU counters: what the next sample is compared with. Usage and system in ns. */
 export type CpuReading = { at: number; usage: number; system: number };
 
@@ -28,6 +37,7 @@ export type EngineTraits = {
 };
 
 const absurdLimit = 2 ** 62;
+const mostInterfaces = 64;
 
 /**
  * A sample as figures, by the docker CLI's arithmetic (cli/command/container/stats_helpers.go), so that they agree
@@ -49,6 +59,19 @@ export function toFigures(
     ...toNetworkBytes(sample.networks),
     ...toBlockBytes(sample.blkio_stats),
     pids: toCount(sample.pids_stats?.current),
+  };
+}
+
+/** The part of a sample that only its moment shows; null where it tells none, or a limit beyond what pids can be. */
+export function toMomentary(sample: EngineStats): Momentary {
+  const usage = sample.cpu_stats?.cpu_usage?.total_usage;
+  const limit = toCount(sample.pids_stats?.limit);
+  return {
+    cpuSeconds: typeof usage === 'number' ? toCount(usage) / 1e9 : null,
+    pidsLimit: limit > 0 && limit < absurdLimit ? limit : null,
+    interfaces: Object.entries(sample.networks ?? {})
+      .slice(0, mostInterfaces)
+      .map(([name, bytes]) => ({ name, rxBytes: toCount(bytes?.rx_bytes), txBytes: toCount(bytes?.tx_bytes) })),
   };
 }
 

@@ -3,56 +3,23 @@ import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Clock } from './clock.ts';
 import type { Schema } from './database.ts';
 import type { Figures } from './figures.ts';
+import { createReadWriteLock } from './read-write-lock.ts';
+import { joinSteps, type StatsSample, type Step, stepStart, toSample } from './stats-steps.ts';
+import { createStatsTiers, longTier, minuteTier, quarterTier, rawTier, rowsOf, type Tier } from './stats-tiers.ts';
+import { machineSeries, projectSeries, type Traffic } from './stats-totals.ts';
+import { firstStep, type StatsRange, type StatsSpan, type StatsWindow, toWindow } from './stats-windows.ts';
 
 /** One container's figures, to be kept. */
 export type NamedFigures = { id: string; name: string; figures: Figures };
 
-/** The spans of time that can be asked for. */
-export const statsRanges = { '1h': 3_600, '24h': 86_400, '7d': 604_800, '30d': 2_592_000 } as const;
-export type StatsRange = keyof typeof statsRanges;
-
-/** The figures of one step of time: averages and maxima, totals and limits as they were at its end. */
-export type StatsSample = {
-  /** When the step began, RFC 3339. */
-  at: string;
-  cpuPercent: number | null;
-  cpuPercentMax: number | null;
-  memoryBytes: number;
-  memoryBytesMax: number;
-  memoryLimitBytes: number | null;
-  networkRxBytes: number;
-  networkTxBytes: number;
-  blockReadBytes: number;
-  blockWriteBytes: number;
-  pids: number;
-};
-
 /** A container's figures over a span of time; steps without a sample are absent. */
-export type StatsHistory = { id: string; range: StatsRange; stepSeconds: number; samples: StatsSample[] };
+export type StatsHistory = { id: string; range: StatsWindow['range']; stepSeconds: number; samples: StatsSample[] };
 
-/** What one slice of rows says about one step. */
-type StepRow = {
-  step: number;
-  count: number;
-  cpuCount: number;
-  cpuSum: number | null;
-  cpuMax: number | null;
-  memorySum: number;
-  memoryMax: number;
-  limit: number | null;
-  rx: number;
-  tx: number;
-  read: number;
-  write: number;
-  pids: number;
-};
-
-const maxSteps = 360;
-const dayMs = 86_400_000;
-// Every call blocks the event loop: these take some 5 ms (bench/stats.ts).
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
+// Every call blocks the event loop: this takes some 5 ms (bench/stats.ts).
 const rowsPerRead = 20_000;
-const rowsPerDelete = 2_000;
-const pauseMs = 50;
+const momentsPerRead = 2_000;
 
 /** The keeper of figures in the database. */
 export type StatsStore = ReturnType<typeof createStatsStore>;
@@ -61,9 +28,11 @@ export type StatsStore = ReturnType<typeof createStatsStore>;
 export function createStatsStore(db: Kysely<Schema>, clock: Clock) {
   const series = new Map<string, { id: number; name: string }>();
   const seen = new Set<string>();
+  const lock = createReadWriteLock();
+  const tiers = createStatsTiers(db, clock, lock);
 
   /** Where a slice of so many rows from a moment on ends, in ms. */
-  async function sliceEnd(from: number, to: number, rows: number): Promise<number> {
+  async function sliceEnd(from: number, to: number): Promise<number> {
     const next = await db
       .selectFrom('samples')
       .select('at')
@@ -71,7 +40,7 @@ export function createStatsStore(db: Kysely<Schema>, clock: Clock) {
       .where('at', '<', to)
       .orderBy('at')
       .limit(1)
-      .offset(rows)
+      .offset(rowsPerRead)
       .executeTakeFirst();
     return next ? Math.max(next.at, from + 1) : to;
   }
@@ -79,12 +48,48 @@ export function createStatsStore(db: Kysely<Schema>, clock: Clock) {
   /** Reads a span of time in slices of some rows, with time for others in between. */
   async function inSlices(from: number, to: number, read: (from: number, to: number) => Promise<void>) {
     for (let at = from; at < to; ) {
-      const end = await sliceEnd(at, to, rowsPerRead);
+      const end = await sliceEnd(at, to);
       await setImmediate();
       await read(at, end);
       await setImmediate();
       at = end;
     }
+  }
+
+  /** All steps of a series in a span of time (ms), those of the coarsest tier first, which are the oldest. */
+  const readSeries = (id: number, from: number, to: number): Promise<Step[]> =>
+    lock.read(async () => {
+      const steps: Step[] = [];
+      for (const tier of [longTier, quarterTier, minuteTier]) steps.push(...(await readTier(id, tier, from, to)));
+      await inSlices(from, to + 1, async (from, to) => {
+        const { rows } = await sql<Step>`select * from ${rowsOf(rawTier)}
+          where at >= ${from} and at < ${to} and series = ${id} order by at`.execute(db);
+        steps.push(...rows);
+      });
+      return steps;
+    });
+
+  /** A tier's steps of one series: each moment is looked up, which passes over nobody else's rows. */
+  async function readTier(id: number, tier: Tier, from: number, to: number): Promise<Step[]> {
+    const { rows } = await sql<{ oldest: number | null }>`select min(at) as oldest from ${rowsOf(tier)}`.execute(db);
+    const oldest = rows[0]?.oldest ?? Number.POSITIVE_INFINITY;
+    const sliceMs = momentsPerRead * tier.stepMs;
+    const steps: Step[] = [];
+    for (let at = Math.max(stepStart(from - 1, tier.stepMs) + tier.stepMs, oldest); at <= to; at += sliceMs) {
+      steps.push(...(await readMoments(db, id, tier, at, Math.min(at + sliceMs, to + 1))));
+      await setImmediate();
+    }
+    return steps;
+  }
+
+  /** Forgets containers of which nothing is kept. A day of grace: a sample can be younger than its series' mark. */
+  async function forgetSeries(before: number): Promise<void> {
+    const gone = await db
+      .deleteFrom('series')
+      .where('seen_at', '<', before - dayMs)
+      .returning('container')
+      .execute();
+    for (const { container } of gone) series.delete(container);
   }
 
   /** Gives ids to new containers and new names to renamed ones. */
@@ -117,59 +122,57 @@ export function createStatsStore(db: Kysely<Schema>, clock: Clock) {
     },
 
     /** The last CPU percents of each container since a moment (ms), oldest first. */
-    recent: async (since: number, count: number): Promise<Map<string, number[]>> => {
-      const found = new Map<string, number[]>();
-      await inSlices(since, clock.now() + 1, async (from, to) => {
-        const rows = await db
-          .selectFrom('samples')
-          .innerJoin('series', 'series.id', 'samples.series')
-          .select(['container', 'cpu'])
-          .where('at', '>=', from)
-          .where('at', '<', to)
-          .orderBy('at')
-          .execute();
-        for (const { container, cpu } of rows) if (cpu !== null) append(found, container, cpu / 100);
-      });
-      return new Map([...found].map(([id, values]) => [id, values.slice(-count)]));
-    },
+    recent: (since: number, count: number): Promise<Map<string, number[]>> =>
+      lock.read(async () => {
+        const found = new Map<string, number[]>();
+        const keep = (rows: readonly { container: string; cpu: number }[]) => {
+          for (const { container, cpu } of rows) append(found, container, cpu / 100, count);
+        };
+        // At long intervals most of them are in steps of a minute already, one in each.
+        const oldest = Math.max(since, stepStart(clock.now() - minuteTier.keptMs, hourMs));
+        for (let at = oldest; at <= clock.now(); at += hourMs) keep(await readCpu(db, minuteTier, at, at + hourMs));
+        await inSlices(since, clock.now() + 1, async (from, to) => keep(await readCpu(db, rawTier, from, to)));
+        return found;
+      }),
 
-    /** A container's figures over a range, in at most 360 steps that are no shorter than the interval. */
-    history: async (id: string, range: StatsRange, intervalSeconds: number): Promise<StatsHistory> => {
-      const stepSeconds = Math.max(statsRanges[range] / maxSteps, Math.ceil(intervalSeconds));
-      const stepMs = stepSeconds * 1_000;
-      const steps = Math.ceil(statsRanges[range] / stepSeconds);
-      const last = Math.floor(clock.now() / stepMs);
+    /** A container's figures over a range or a span, in at most 360 steps that are no shorter than the interval. */
+    history: async (id: string, wanted: StatsRange | StatsSpan, intervalSeconds: number): Promise<StatsHistory> => {
+      const window = toWindow(wanted, clock.now(), intervalSeconds);
+      const { range, stepSeconds } = window;
       const known = await db.selectFrom('series').select('id').where('container', '=', id).executeTakeFirst();
-      const rows = new Map<number, StepRow>();
-      if (known) {
-        await inSlices((last - steps + 1) * stepMs, clock.now() + 1, async (from, to) => {
-          for (const row of await readSteps(db, known.id, stepMs, from, to)) {
-            rows.set(row.step, merge(rows.get(row.step), row));
-          }
-        });
-      }
-      return { id, range, stepSeconds, samples: [...rows.values()].map((row) => toSample(row, stepMs)) };
+      const to = Math.min(window.to, clock.now());
+      const steps = known ? await readSeries(known.id, firstStep(window), to) : [];
+      return { id, range, stepSeconds, samples: joinSteps(steps, stepSeconds * 1_000).map(toSample) };
     },
 
-    /** Deletes what is older than a moment (ms), in slices with a pause after each; ends early when aborted. */
-    prune: async (before: number, signal: AbortSignal): Promise<void> => {
+    /** What the last sums had counted, by their series, where those are no older than a moment (ms). */
+    lastSums: async (since: number): Promise<Map<string, Traffic>> => {
+      const { rows } = await sql<Traffic & { container: string }>`
+        select container, network_rx as networkRxBytes, network_tx as networkTxBytes,
+          block_read as blockReadBytes, block_write as blockWriteBytes
+        from samples join series on series.id = samples.series
+        where at = (select at from samples join series on series.id = samples.series
+            where at >= ${since} and container = ${machineSeries} order by at desc limit 1)
+          -- A container may have been read in the same millisecond.
+          and (container = ${machineSeries} or instr(container, ${projectSeries('')}) = 1)`.execute(db);
+      return new Map(rows.map(({ container, ...traffic }) => [container, traffic]));
+    },
+
+    /** Whether anything is kept of a container or a sum. */
+    keeps: async (id: string): Promise<boolean> =>
+      (await db.selectFrom('series').select('id').where('container', '=', id).executeTakeFirst()) !== undefined,
+
+    /**
+     * Deletes what is older than a moment (ms), and moves the rest to the tiers that their age asks for, in slices with
+     * a pause after each; ends early when aborted.
+     */
+    tidy: async (before: number, signal: AbortSignal): Promise<void> => {
       await sql`update series set seen_at = ${clock.now()}
         where container in (select value from json_each(${JSON.stringify([...seen])}))`.execute(db);
       seen.clear();
-      let done = false;
-      while (!done && !signal.aborted) {
-        const end = await sliceEnd(0, before, rowsPerDelete);
-        await db.deleteFrom('samples').where('at', '<', end).execute();
-        done = end === before;
-        if (!done) await pause(clock, pauseMs, signal);
-      }
-      // A day of grace: a sample can be up to an hour younger than its series' mark.
-      const gone = await db
-        .deleteFrom('series')
-        .where('seen_at', '<', before - dayMs)
-        .returning('container')
-        .execute();
-      for (const { container } of gone) series.delete(container);
+      await tiers.prune(before, signal);
+      await tiers.rollUp(signal);
+      if (!signal.aborted) await forgetSeries(before);
     },
   };
 }
@@ -205,67 +208,29 @@ async function insert(trx: Transaction<Schema>, rows: readonly Row[]): Promise<v
     from json_each(${JSON.stringify(rows)})`.execute(trx);
 }
 
-/** The steps of one series within a slice of time; the cast keeps the division whole, as numbers are bound as reals. */
-async function readSteps(db: Kysely<Schema>, series: number, stepMs: number, from: number, to: number) {
-  const { rows } = await sql<StepRow>`
-    select step, count, cpuCount, cpuSum, cpuMax, memorySum, memoryMax, memory_limit as "limit",
-      network_rx as rx, network_tx as tx, block_read as "read", block_write as "write", pids
-    from (
-      select at / cast(${stepMs} as integer) as step, max(at) as newest, count(*) as count, count(cpu) as cpuCount,
-        sum(cpu) as cpuSum, max(cpu) as cpuMax, sum(memory) as memorySum, max(memory) as memoryMax
-      from samples where at >= ${from} and at < ${to} and series = ${series} group by step
-    ) join samples on samples.at = newest and samples.series = ${series}
-    order by step`.execute(db);
+/** The steps of one series at all moments of a tier in a span of time, ms. */
+async function readMoments(db: Kysely<Schema>, series: number, tier: Tier, from: number, to: number): Promise<Step[]> {
+  const { rows } = await sql<Step>`
+    with recursive moments (moment) as (
+      select cast(${from} as integer)
+      union all select moment + cast(${tier.stepMs} as integer) from moments where moment + ${tier.stepMs} < ${to})
+    select tier.* from moments cross join ${rowsOf(tier)} as tier on tier.at = moment and tier.series = ${series}
+    order by moment`.execute(db);
   return rows;
 }
 
-/** One step of what two slices say about it; the later one knows how it ended. */
-function merge(earlier: StepRow | undefined, later: StepRow): StepRow {
-  if (!earlier) return later;
-  return {
-    ...later,
-    count: earlier.count + later.count,
-    cpuCount: earlier.cpuCount + later.cpuCount,
-    cpuSum: (earlier.cpuSum ?? 0) + (later.cpuSum ?? 0),
-    cpuMax: Math.max(earlier.cpuMax ?? 0, later.cpuMax ?? 0),
-    memorySum: earlier.memorySum + later.memorySum,
-    memoryMax: Math.max(earlier.memoryMax, later.memoryMax),
-  };
+/** The CPU figures of all containers in a tier and a span of time (ms), oldest first. */
+async function readCpu(db: Kysely<Schema>, tier: Tier, from: number, to: number) {
+  const { rows } = await sql<{ container: string; cpu: number }>`
+    select container, cpu from ${rowsOf(tier)} as tier join series on series.id = tier.series
+    where at >= ${from} and at < ${to} and cpu is not null order by at`.execute(db);
+  return rows;
 }
 
-function toSample(row: StepRow, stepMs: number): StatsSample {
-  const hasCpu = row.cpuCount > 0;
-  return {
-    at: new Date(row.step * stepMs).toISOString(),
-    cpuPercent: hasCpu ? Math.round((row.cpuSum ?? 0) / row.cpuCount) / 100 : null,
-    cpuPercentMax: hasCpu ? (row.cpuMax ?? 0) / 100 : null,
-    memoryBytes: Math.round(row.memorySum / row.count),
-    memoryBytesMax: row.memoryMax,
-    memoryLimitBytes: row.limit,
-    networkRxBytes: row.rx,
-    networkTxBytes: row.tx,
-    blockReadBytes: row.read,
-    blockWriteBytes: row.write,
-    pids: row.pids,
-  };
-}
-
-function append(lists: Map<string, number[]>, key: string, value: number): void {
-  const list = lists.get(key);
-  if (list) list.push(value);
-  else lists.set(key, [value]);
-}
-
-/** Waits some ms, or until aborted. */
-function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const end = () => {
-      cancel();
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const cancel = clock.after(ms, end);
-    signal.addEventListener('abort', end);
-  });
+/** Adds to a list that keeps its newest values only. */
+function append(lists: Map<string, number[]>, key: string, value: number, most: number): void {
+  const list = lists.get(key) ?? [];
+  lists.set(key, list);
+  list.push(value);
+  if (list.length > most) list.shift();
 }

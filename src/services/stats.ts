@@ -1,12 +1,18 @@
 import { type Clock, systemClock } from './clock.ts';
 import type { Database } from './database.ts';
 import type { EngineStats } from './docker-types.ts';
-import { type CpuReading, type Figures, toCpuReading, toFigures } from './figures.ts';
+import { type CpuReading, type Figures, type Momentary, toCpuReading, toFigures, toMomentary } from './figures.ts';
 import { createStatsCalls, type StatsCallsOptions } from './stats-calls.ts';
-import { createStatsStore, type NamedFigures, type StatsRange } from './stats-store.ts';
+import { createStatsKeeper } from './stats-keeper.ts';
+import { createStatsStore, type NamedFigures } from './stats-store.ts';
 import { createStatsStreams, type StatsStreamsOptions } from './stats-streams.ts';
+import { createStatsSums } from './stats-sums.ts';
+import { type Rates, toRates } from './stats-totals.ts';
+import { createTrends, remember, type Trend, type Trends } from './stats-trends.ts';
+import type { StatsRange, StatsSpan } from './stats-windows.ts';
 
-export type { StatsHistory, StatsRange, StatsSample } from './stats-store.ts';
+export type { StatsSample } from './stats-steps.ts';
+export type { StatsHistory } from './stats-store.ts';
 
 /** What the sampler works with. */
 export type StatsOptions = {
@@ -15,8 +21,8 @@ export type StatsOptions = {
   /** Seconds between samples; 0 switches sampling off. */
   intervalSeconds: number;
   retentionDays: number;
-  /** The containers that run now. */
-  running: () => readonly { id: string; name: string }[];
+  /** The containers that run now; `project` is absent or null for standalone ones. */
+  running: () => readonly { id: string; name: string; project?: string | null }[];
   /** Whether the engine is Podman, which counts CPU time in its own way. */
   isPodman?: () => boolean;
   /** The machine's memory in bytes, where it is known: a limit above it is none. */
@@ -30,6 +36,8 @@ export type StatsStatus = {
   mode: 'off' | 'one-shot' | 'stream';
   /** How long a one-shot call takes, ms. */
   latencyMs: number;
+  /** By how much the figures that are overdue most are older than the interval, ms; 0 where none are. */
+  lagMs: number;
   samples: number;
   /** Calls and streams that failed: containers that just went, an engine that is away. */
   failures: number;
@@ -39,21 +47,27 @@ export type StatsStatus = {
 /** One running container: what its next sample needs, and what is shown of it. */
 type Tracked = {
   name: string;
+  project: string | null;
+  /** When it was first seen to run, ms since 1970. */
+  since: number;
   asked: number;
   reading: CpuReading | undefined;
-  latest: Figures | undefined;
+  latest: (Figures & Momentary) | undefined;
+  rates: Rates | undefined;
   recent: number[];
+  trends: Trends;
 };
 
 type TickListener = (ids: readonly string[]) => void;
 
 const ringSize = 60;
 const beatMs = 1_000;
-const firstPruneMs = 60_000;
 const hourMs = 3_600_000;
-const dayMs = 86_400_000;
 const slowCallMs = 250;
 const maxStreams = 256;
+
+/** A longer time without a sample is no part of what was sampled; three intervals, a minute at least. */
+export const maxGapMs = (intervalSeconds: number): number => Math.max(3_000 * intervalSeconds, 60_000);
 
 /** The sampler of running containers and the reader of what it kept. */
 export type Stats = ReturnType<typeof createStats>;
@@ -66,18 +80,18 @@ export function createStats(options: StatsOptions) {
   const { clock = systemClock, docker, running } = options;
   const intervalMs = options.intervalSeconds * 1_000;
   const store = createStatsStore(options.database.db, clock);
+  const keeper = createStatsKeeper({ store, clock, retentionDays: options.retentionDays, log: options.log });
+  const machineMemoryBytes = () => options.machineMemoryBytes?.() || null;
+  const sums = createStatsSums({ clock, intervalMs, machineMemoryBytes });
   const tracked = new Map<string, Tracked>();
   const listeners = new Set<TickListener>();
   const closing = new AbortController();
   const timers = new Map<string, () => void>();
-  const counts = { samples: 0, failures: 0, writeFailures: 0 };
+  const counts = { samples: 0, failures: 0 };
   let restored = new Map<string, number[]>();
   let batch: NamedFigures[] = [];
-  let written = Promise.resolve();
-  let pruned = Promise.resolve();
   let dueAt = 0;
   let isStreaming = false;
-  let warnedAt = Number.NEGATIVE_INFINITY;
 
   const onFailure = () => {
     counts.failures += 1;
@@ -96,24 +110,27 @@ export function createStats(options: StatsOptions) {
     later('beat', Math.min(beatMs, intervalMs), beat);
     track();
     if (tracked.size === 0) return;
+    // A clock that was set back would let the next round wait for as long.
+    if (dueAt - clock.now() > intervalMs) dueAt = clock.now();
     if (clock.now() >= dueAt - beatMs / 2) round();
     else for (const [id, container] of tracked) if (isNew(container)) ask(id, container);
   }
 
   function track(): void {
-    const now = new Map(running().map(({ id, name }) => [id, name]));
+    const now = new Map(running().map((container) => [container.id, container]));
     for (const id of tracked.keys()) if (!now.has(id)) forget(id);
-    for (const [id, name] of now) {
+    for (const [id, { name, project = null }] of now) {
       const known = tracked.get(id);
       if (known) known.name = name;
-      else tracked.set(id, begin(id, name));
+      else tracked.set(id, begin(id, name, project));
     }
   }
 
-  function begin(id: string, name: string): Tracked {
+  function begin(id: string, name: string, project: string | null): Tracked {
     const recent = restored.get(id) ?? [];
     restored.delete(id);
-    return { name, asked: 0, reading: undefined, latest: undefined, recent };
+    const nothing = { asked: 0, reading: undefined, latest: undefined, rates: undefined };
+    return { name, project, since: clock.now(), ...nothing, recent, trends: createTrends(ringSize) };
   }
 
   function round(): void {
@@ -149,15 +166,23 @@ export function createStats(options: StatsOptions) {
     if (!container) return;
     const figures = read(sample, previousReading(container));
     container.reading = figures && toCpuReading(sample);
-    container.latest = figures && { ...figures, at: clock.now() };
+    if (figures) count(container, figures);
+    container.latest = figures && { ...figures, ...toMomentary(sample), at: clock.now() };
     if (container.latest) keep(id, container, container.latest);
+  }
+
+  /** What passed since the sample before; its rates only where that is not long ago. */
+  function count(container: Tracked, figures: Figures): void {
+    const { latest, project } = container;
+    sums.count(project, latest, figures);
+    container.rates = latest && isFresh(latest.at) ? toRates(latest, { ...figures, at: clock.now() }) : undefined;
   }
 
   /** An answer of a shape that no engine is known for counts as a failed call. */
   function read(sample: EngineStats, previous: CpuReading | undefined): Figures | undefined {
     const podman = options.isPodman?.() ?? false;
     try {
-      return toFigures(sample, previous, { podman, memoryBytes: options.machineMemoryBytes?.() || undefined });
+      return toFigures(sample, previous, { podman, memoryBytes: machineMemoryBytes() ?? undefined });
     } catch {
       onFailure();
       return undefined;
@@ -166,13 +191,15 @@ export function createStats(options: StatsOptions) {
 
   /** After a long pause the average since the last sample says nothing about now. */
   function previousReading({ reading, latest }: Tracked): CpuReading | undefined {
-    return latest && clock.now() - latest.at <= Math.max(3 * intervalMs, 60_000) ? reading : undefined;
+    return latest && isFresh(latest.at) ? reading : undefined;
   }
 
-  function keep(id: string, { name, recent }: Tracked, figures: Figures): void {
+  const isFresh = (at: number) => clock.now() - at <= maxGapMs(options.intervalSeconds);
+
+  function keep(id: string, { name, rates, recent, trends }: Tracked, figures: Figures): void {
     counts.samples += 1;
-    if (figures.cpuPercent !== null) recent.push(figures.cpuPercent);
-    if (recent.length > ringSize) recent.shift();
+    remember(recent, figures.cpuPercent, ringSize);
+    trends.add(figures, rates);
     batch.push({ id, name, figures });
     // Whoever is slow is waited for a second, then the others are told and written without it.
     if (batch.length === 1) later('flush', beatMs, flush);
@@ -180,12 +207,17 @@ export function createStats(options: StatsOptions) {
 
   function flush(): void {
     if (batch.length === 0) return;
-    const samples = batch;
+    const samples = [...batch, ...sums.take([...tracked.values()].map(toCounted))];
     batch = [];
     timers.get('flush')?.();
-    written = written.then(() => store.write(samples)).catch(onWriteFailure);
+    keeper.write(samples);
     if (!closing.signal.aborted) tell([...new Set(samples.map(({ id }) => id))]);
   }
+
+  const toCounted = ({ project, latest }: Tracked) => ({
+    project,
+    figures: latest && isFresh(latest.at) ? latest : undefined,
+  });
 
   function tell(ids: readonly string[]): void {
     for (const listener of listeners) {
@@ -197,24 +229,19 @@ export function createStats(options: StatsOptions) {
     }
   }
 
-  /** A full disk fails each tick: told once an hour. */
-  function onWriteFailure(error: unknown): void {
-    counts.writeFailures += 1;
-    if (clock.now() - warnedAt < hourMs) return;
-    warnedAt = clock.now();
-    options.log?.warn({ err: error }, 'figures could not be written');
-  }
-
-  function prune(): void {
-    later('prune', hourMs, prune);
-    pruned = store.prune(clock.now() - options.retentionDays * dayMs, closing.signal).catch(onWriteFailure);
-  }
-
   async function begun(): Promise<void> {
     const window = Math.max(ringSize * intervalMs, 60_000);
     restored = await store.recent(clock.now() - window, ringSize).catch(() => new Map());
+    sums.restore(await store.lastSums(clock.now() - hourMs).catch(() => new Map()));
     later('restored', window, () => restored.clear());
     if (!closing.signal.aborted) beat();
+  }
+
+  /** Of all that run the one that has waited longest for its next figures. */
+  function lag(): number {
+    const now = clock.now();
+    const ages = [...tracked.values()].map(({ latest, since }) => now - (latest?.at ?? since));
+    return Math.max(0, ...ages.map((age) => age - intervalMs));
   }
 
   function forget(id: string): void {
@@ -225,19 +252,25 @@ export function createStats(options: StatsOptions) {
   }
 
   return {
-    /** Starts sampling, once the sparklines are read back from the database; with an interval of 0 only pruning. */
+    /** Starts sampling, once the sparklines are read back from the database; with an interval of 0 it only tidies up. */
     start: async (): Promise<void> => {
-      later('prune', firstPruneMs, prune);
+      keeper.start();
       if (intervalMs > 0) await begun();
     },
 
     /** The newest figures of a running container. */
-    latest: (id: string): Figures | undefined => tracked.get(id)?.latest,
+    latest: (id: string): (Figures & Momentary) | undefined => tracked.get(id)?.latest,
 
     /** Its last 60 CPU percents at most, oldest first. */
     recent: (id: string): readonly number[] => tracked.get(id)?.recent ?? [],
 
-    /** Calls a listener with the ids of the containers that have new figures; returns the way to stop that. */
+    /** What passes over its network and block devices, bytes a second; undefined before its second sample. */
+    rates: (id: string): Rates | undefined => tracked.get(id)?.rates,
+
+    /** Its last 60 values at most of something else than the CPU, oldest first. */
+    trend: (id: string, trend: Trend): readonly number[] => tracked.get(id)?.trends.values[trend] ?? [],
+
+    /** Calls a listener with the ids of the containers, and the series of the sums, that have new figures; returns the way to stop that. */
     onTick: (listener: TickListener): (() => void) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -246,14 +279,19 @@ export function createStats(options: StatsOptions) {
     /** A container has stopped or gone: its newest figures go at once, its history stays. */
     forget,
 
-    /** A container's figures over a range, also of one that is gone. */
-    history: (id: string, range: StatsRange) => store.history(id, range, options.intervalSeconds),
+    /** The figures of a container, also of one that is gone, or of a sum, over a range up to now or a span. */
+    history: (id: string, wanted: StatsRange | StatsSpan) => store.history(id, wanted, options.intervalSeconds),
+
+    /** Whether figures of a container or a sum are kept. */
+    keeps: store.keeps,
 
     /** How the sampler itself is doing. */
     status: (): StatsStatus => ({
       mode: intervalMs === 0 ? 'off' : isStreaming ? 'stream' : 'one-shot',
       latencyMs: calls.latency(),
+      lagMs: lag(),
       ...counts,
+      writeFailures: keeper.failures(),
     }),
 
     /** Ends every call, stream and timer, and waits until what was sampled is written. */
@@ -263,7 +301,7 @@ export function createStats(options: StatsOptions) {
       calls.close();
       streams.close();
       flush();
-      await Promise.all([written, pruned]);
+      await keeper.close();
     },
   };
 }
