@@ -4,7 +4,10 @@ import { Problem } from '../errors.ts';
 export type LogTime = { engine: string; after: string | undefined };
 
 const cursorPattern = /^\d{19}\.\d{1,9}$/;
-const rfc3339 = /^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)$/;
+const date = /^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?([Zz]|[+-]\d\d:\d\d)?$/;
+const maxOrdinal = 999_999_999;
+/** The last time that a cursor has room for, in 2286; all later ones are this one. */
+const maxTime = '9'.repeat(19);
 const unixSeconds = /^(\d{1,10})(?:\.(\d{1,9}))?$/;
 
 /** Whether a text has the form of a cursor: nanoseconds since 1970 in 19 digits, a dot, and an ordinal. */
@@ -43,31 +46,71 @@ export function toEngineTime(cursor: string, earlierMs = 0): string {
   return `${Number(digits.slice(0, -9))}.${digits.slice(-9)}`;
 }
 
+/** The parameters that name a place in a log. */
+export type LogTimeField = 'since' | 'until' | 'before' | 'after' | 'at';
+
 /**
- * Reads `since` or `until`: a cursor, RFC 3339, or seconds since 1970 with up to nine decimals.
+ * Reads a place in a log: a cursor, RFC 3339, or seconds since 1970 with up to nine decimals. A date without a zone is
+ * in UTC, one without seconds begins its minute.
  * @throws Problem `invalid` that names the field
  */
-export function parseLogTime(field: 'since' | 'until', text: string): LogTime {
+export function parseLogTime(field: LogTimeField, text: string): LogTime {
   if (isCursor(text)) return { engine: toEngineTime(text), after: text };
   const unix = unixSeconds.exec(text);
   if (unix) return { engine: `${Number(unix[1])}.${(unix[2] ?? '').padEnd(9, '0')}`, after: undefined };
-  const date = text.length <= 40 ? rfc3339.exec(text) : null;
-  const time = date ? Date.parse(`${date[1]}T${date[2]}${date[4]?.toUpperCase()}`) : Number.NaN;
-  if (!Number.isNaN(time) && time >= 0) {
-    return { engine: `${time / 1000}.${(date?.[3] ?? '').padEnd(9, '0')}`, after: undefined };
-  }
+  const [, day, minute, second = '00', decimals = '', zone = 'Z'] = date.exec(text) ?? [];
+  const time = isDay(day) ? Date.parse(`${day}T${minute}:${second}${zone.toUpperCase()}`) : Number.NaN;
+  if (time >= 0) return { engine: `${time / 1000}.${decimals.padEnd(9, '0')}`, after: undefined };
   throw new Problem(
     'invalid',
     `${field}: must be a cursor, a time such as "2025-01-24T14:01:52Z", or seconds since 1970.`,
   );
 }
 
+/** Whether a date is one of the calendar: a 30 February would be read as 2 March. */
+function isDay(day: string | undefined): boolean {
+  const time = Date.parse(`${day}T00:00:00Z`);
+  return !Number.isNaN(time) && new Date(time).toISOString().slice(0, 10) === day;
+}
+
 /** The last cursor that can stand before a time, so that what continues after it begins with that time. */
 export function cursorBefore({ engine, after }: LogTime): string {
-  if (after !== undefined) return after;
+  return after ?? previousCursor(`${toNanoseconds(engine)}.0`);
+}
+
+/** The first cursor that can stand at a time; that of a line is itself. */
+export const cursorAt = ({ engine, after }: LogTime): string => after ?? `${toNanoseconds(engine)}.0`;
+
+/** The first cursor that can stand behind all lines of a time, also where it is that of a line. */
+export const cursorBehind = (time: LogTime): string => moveCursor(cursorAt(time), 1n);
+
+/** The last cursor that can stand before another one. */
+export function previousCursor(cursor: string): string {
+  const ordinal = Number(cursor.slice(20));
+  if (ordinal > 0) return `${cursorTime(cursor)}.${ordinal - 1}`;
+  return `${cursorTime(moveCursor(cursor, -1n))}.${maxOrdinal}`;
+}
+
+/** Whether a cursor can be that of a line; some only stand between two. */
+export const isLineCursor = (cursor: string): boolean =>
+  Number(cursor.slice(20)) < maxOrdinal && Number(cursorTime(cursor)) > 0;
+
+/** The first cursor that can stand behind another one. */
+export function nextCursor(cursor: string): string {
+  const ordinal = Number(cursor.slice(20));
+  return ordinal < maxOrdinal ? `${cursorTime(cursor)}.${ordinal + 1}` : moveCursor(cursor, 1n);
+}
+
+/** The first cursor of a time that lies so many nanoseconds from a cursor's, never before 1970 or behind the last one. */
+export function moveCursor(cursor: string, nanoseconds: bigint): string {
+  const time = BigInt(cursorTime(cursor)) + nanoseconds;
+  if (time > BigInt(maxTime)) return `${maxTime}.0`;
+  return `${String(time > 0n ? time : 0n).padStart(19, '0')}.0`;
+}
+
+function toNanoseconds(engine: string): string {
   const [seconds = '0', decimals = ''] = engine.split('.');
-  const time = BigInt(seconds) * 1_000_000_000n + BigInt(decimals) - 1n;
-  return `${String(time > 0n ? time : 0n).padStart(19, '0')}.999999999`;
+  return seconds.length > 10 ? maxTime : seconds.padStart(10, '0') + decimals.padEnd(9, '0');
 }
 
 /**

@@ -1,5 +1,8 @@
 import { stripAnsi } from './ansi.ts';
-import { compareCursors } from './log-cursor.ts';
+import { compareCursors, isLineCursor } from './log-cursor.ts';
+import { type LogEntry, levelOfLine } from './log-entries.ts';
+import { isAtLeast, type LogLevel } from './log-levels.ts';
+import { createSearch, type LogSearchQuery } from './log-search.ts';
 import type { LogStreamName } from './log-stream.ts';
 
 /** One line of a container's log; `since=<cursor>` continues right after it. */
@@ -10,16 +13,43 @@ export type LogLine = {
   stream: LogStreamName;
   text: string;
   container: string;
+  /** What it continues; none for a line that stands for itself or begins an entry. */
+  entry?: LogEntry;
+  /** Whether it is shown for a match near it alone. */
+  isContext?: boolean;
+  /** The cursor of the line before it in its log, and whether that one is left out; where lines around matches are shown. */
+  after?: string;
+  isApart?: boolean;
 };
 
-/** Which lines are wanted: of one output, holding a text (whatever its case, colours aside). */
-export type LogFilter = { stream?: LogStreamName | undefined; q?: string | undefined };
+/** A line as it is told to scripts. */
+export const toPlainLine = ({ at, cursor, stream, text, container, isContext }: LogLine) => ({
+  at,
+  cursor,
+  stream,
+  text,
+  container,
+  ...(isContext && { isContext }),
+});
+
+/** Which lines are wanted: of one output, as grave as a level, and holding what is searched for (colours aside) or not. */
+export type LogFilter = LogSearchQuery & {
+  stream?: LogStreamName | undefined;
+  /** Whether those lines are wanted that do not hold what is searched for. */
+  invert?: boolean | undefined;
+  level?: LogLevel | undefined;
+  /** How many lines are shown before and after each that is wanted, 10 at most. */
+  context?: number | undefined;
+};
 
 /** How many lines are held of one log, at most. */
 export const maxLines = 5_000;
 
 /** How many characters of one log are held, at most. */
 export const maxHeldText = 1_000_000;
+
+/** How many characters a page of lines has, at most. */
+export const maxPageText = 4_000_000;
 
 /** Creates a window: the newest lines within two bounds, and how many were dropped for them since lines were taken out. */
 export function createWindow(mostLines: number, mostText: number) {
@@ -44,7 +74,8 @@ export function createWindow(mostLines: number, mostText: number) {
       lastDropped = shift();
       dropped += 1;
     }
-    if (first > 1024 || unusedText > mostText) compact();
+    // What was taken out stays in memory until then.
+    if (first > Math.min(1024, most / 4) || unusedText > mostText / 4) compact();
   }
 
   function shift(): LogLine | undefined {
@@ -88,16 +119,29 @@ export function createWindow(mostLines: number, mostText: number) {
 }
 
 /** Whether a filter leaves anything out. */
-export const isFiltered = (filter: LogFilter) => filter.stream !== undefined || Boolean(filter.q);
+export const isFiltered = ({ stream, q, level }: LogFilter) =>
+  stream !== undefined || level !== undefined || Boolean(q);
 
-/** Creates the test of a filter. */
+/**
+ * Creates the test of a filter.
+ * @throws Problem `invalid` that names `q` where it is no regular expression
+ */
 export function createFilter(filter: LogFilter): (line: LogLine) => boolean {
-  const { stream } = filter;
-  const wanted = filter.q?.toLowerCase();
-  if (!wanted) return stream ? (line) => line.stream === stream : () => true;
-  const holds = (line: LogLine) => stripAnsi(line.text).toLowerCase().includes(wanted);
-  return stream ? (line) => line.stream === stream && holds(line) : holds;
+  const { stream, level, invert = false } = filter;
+  const search = createSearch(filter);
+  return (line) => {
+    if (stream && line.stream !== stream) return false;
+    if (level && !isAtLeast(levelOfLine(line), level)) return false;
+    return !search || search.isIn(stripAnsi(line.text)) !== invert;
+  };
 }
+
+/**
+ * Whether the line of a cursor is gone: the engine was asked from before it on, and the first line that it has lies behind
+ * it. What was between the two was rotated away, if there was anything.
+ */
+export const isTornFrom = (cursor: string | undefined, first: LogLine | undefined): boolean =>
+  cursor !== undefined && isLineCursor(cursor) && first !== undefined && isAfter(first, cursor);
 
 /** Whether a line lies after a cursor; all do where there is none. */
 export const isAfter = (line: LogLine, cursor: string | undefined) =>

@@ -3,6 +3,7 @@ import { addAbortSignal } from 'node:stream';
 import { isProblem, Problem } from '../errors.ts';
 import type { DockerPort, LogRequest } from './docker.ts';
 import { createNumbering, cursorTime, toEngineTime } from './log-cursor.ts';
+import { createEntries } from './log-entries.ts';
 import type { LogLine } from './log-lines.ts';
 import { createLogReader } from './log-stream.ts';
 
@@ -39,6 +40,7 @@ export function createSource(docker: LogEngine) {
     let batch: LogLine[] = [];
     let number: ((at: string) => string) | undefined;
     let uncertainTime: string | undefined;
+    const join = createEntries();
     const reader = createLogReader((at, stream, text) => {
       batch.push({ at, cursor: '', stream, text, container: id });
     });
@@ -64,7 +66,10 @@ export function createSource(docker: LogEngine) {
     function numbered(next: (at: string) => string): LogLine[] {
       const lines = batch;
       batch = [];
-      for (const line of lines) line.cursor = next(line.at);
+      for (const line of lines) {
+        line.cursor = next(line.at);
+        join(line);
+      }
       return lines;
     }
 
