@@ -47,27 +47,73 @@
   // ── logs ──
 
   const maxLines = 5000;
+  const maxPlaces = 150;
   const nearBottom = 24;
+  const nearTop = 400;
   let isFollowing = true;
   let isPaused = false;
+  /** Whether it was paused because somebody reads older lines and there is no room for new ones. */
+  let isFull = false;
   let wasAway = false;
 
   const logList = () => find('#log-lines');
 
+  const isLive = () => find('#log-live') !== null;
+
+  const isBehind = (a, b) => (a.slice(0, 19) === b.slice(0, 19) ? Number(a.slice(20)) > Number(b.slice(20)) : a > b);
+
+  /** Where the view ends: at its last line, or behind it, where later ones were not wanted or were cleared away. */
   function lastCursor(list) {
+    const { last } = list.dataset;
     for (let line = list.lastElementChild; line; line = line.previousElementSibling) {
-      if (line.dataset.cursor) return line.dataset.cursor;
+      const { cursor } = line.dataset;
+      if (cursor) return last && isBehind(last, cursor) ? last : cursor;
     }
-    return list.dataset.last;
+    return last;
   }
+
+  /**
+   * In a merged log each container has a place of its own, the end of the cursor names it. It is noted as lines come,
+   * since the last one of a quiet container may have been trimmed away.
+   */
+  function placesOf(list, url) {
+    list.places ??= new Map(url.searchParams.getAll('since').map((cursor) => [ownerOf(cursor), cursor]));
+    const fresh = [];
+    for (let line = list.lastElementChild; line && line !== list.noted; line = line.previousElementSibling)
+      if (line.dataset.cursor) fresh.push(line.dataset.cursor);
+    for (const cursor of fresh.reverse()) list.places.set(ownerOf(cursor), cursor);
+    list.noted = list.lastElementChild;
+    // An address has a bound: of containers that are long gone the places are left out.
+    return [...list.places.values()].sort().slice(-maxPlaces);
+  }
+
+  const ownerOf = (cursor) => cursor.slice(cursor.lastIndexOf('.'));
+
+  /** Lets the places be noted anew from the lines that are there, with what the address of the socket says or without. */
+  function forgetPlaces(list, places) {
+    list.places = places;
+    list.noted = undefined;
+  }
+
+  const isMerged = (list) => list.classList.contains('merged');
+
+  /** The cursors right behind which a view is followed on. */
+  function cursorsOf(list, url) {
+    if (isMerged(list)) return placesOf(list, url);
+    const cursor = lastCursor(list);
+    return cursor ? [cursor] : [];
+  }
+
+  const firstCursor = (list) => list.querySelector('[data-cursor]')?.dataset.cursor;
 
   /** The next connection begins right after the last line. Set after every message: not every reconnect is told. */
   function continueAfterLast(connection) {
     const list = logList();
-    const cursor = list && lastCursor(list);
-    if (!cursor) return;
     const url = new URL(connection.url);
-    url.searchParams.set('since', cursor);
+    const cursors = list ? cursorsOf(list, url) : [];
+    if (cursors.length === 0) return;
+    url.searchParams.delete('since');
+    for (const cursor of cursors) url.searchParams.append('since', cursor);
     connection.url = url.href;
   }
 
@@ -76,8 +122,31 @@
     for (const batch of list.querySelectorAll('.log-batch')) batch.replaceWith(...batch.childNodes);
   }
 
-  function trim(list) {
+  /** Lets a link lead to what was taken out at its end of the list. */
+  function leadTo(link, parameter, cursor) {
+    if (!link || !cursor) return;
+    for (const name of ['href', 'hx-get']) {
+      const url = new URL(link.getAttribute(name), location.href);
+      url.searchParams.set(parameter, cursor);
+      link.setAttribute(name, url.pathname + url.search);
+    }
+    link.hidden = false;
+  }
+
+  function trimStart(list) {
+    if (list.childElementCount <= maxLines) return;
     while (list.childElementCount > maxLines) list.firstChild.remove();
+    leadTo(find('#log-earlier'), 'before', firstCursor(list));
+  }
+
+  /** What is taken out here comes again behind the last line that stays, when it is asked for. */
+  function trimEnd(list) {
+    if (list.childElementCount <= maxLines) return;
+    while (list.childElementCount > maxLines) list.lastChild.remove();
+    delete list.dataset.last;
+    forgetPlaces(list, new Map());
+    if (isLive()) pauseAsFull();
+    else leadTo(find('#log-later'), 'after', lastCursor(list));
   }
 
   let isScrolling = false;
@@ -106,9 +175,13 @@
     const list = logList();
     if (!list) return;
     unwrap(list);
-    trim(list);
-    if (isFollowing) scrollToEnd(list);
-    else find('[data-log=bottom]')?.removeAttribute('hidden');
+    if (isFollowing) {
+      trimStart(list);
+      scrollToEnd(list);
+    } else {
+      trimEnd(list);
+      find('[data-log=bottom]')?.removeAttribute('hidden');
+    }
   }
 
   on('htmx:ws:before:connection', (event) => {
@@ -123,6 +196,11 @@
     continueAfterLast(detail.connection);
   });
 
+  // Lines that come in sight for the first time are higher than was guessed, such as those of a viewer further down a page.
+  on('contentvisibilityautostatechange', ({ target }) => {
+    if (isFollowing && target.parentElement?.id === 'log-lines') scrollToEnd(logList());
+  });
+
   on(
     'scroll',
     ({ target }) => {
@@ -131,11 +209,68 @@
       // While new lines come in, the list is away from its end for a moment without anybody having scrolled.
       if (!isAtEnd && !isScrolling && isFollowing) setFollowing(false);
       // Only who was away from the end and comes back wants to follow again; a switch that was just put off stays off.
-      if (isAtEnd && wasAway && !isFollowing) setFollowing(true);
-      else wasAway = !isAtEnd && !isFollowing;
+      const comesBack = isAtEnd && wasAway && !isFollowing;
+      wasAway = !isAtEnd && !isFollowing;
+      if (comesBack && !isLive()) loadMore(find('#log-later'));
+      else if (comesBack) goOn();
+      if (!isFollowing && target.scrollTop < nearTop) loadMore(find('#log-earlier'));
     },
     true,
   );
+
+  // ── other parts of a log ──
+
+  const isMore = (element) => element?.id === 'log-earlier' || element?.id === 'log-later';
+
+  /** Loads more lines by themselves, unless they are on their way or could not be had. */
+  function loadMore(link) {
+    if (link && !link.hidden && !link.hasAttribute('aria-busy') && link.dataset.failed === undefined) link.click();
+  }
+
+  /** What is read stays where it is on the screen, while lines come before it or go. */
+  let anchor = null;
+
+  function holdPlace(list, link) {
+    const { top } = list.getBoundingClientRect();
+    const line = [...list.children].find((child) => child.getBoundingClientRect().bottom > top);
+    const hasFocus = link === document.activeElement;
+    anchor = { line, top: line?.getBoundingClientRect().top, link: link.id, hasFocus };
+  }
+
+  function showMore(list) {
+    const { line, top, link, hasFocus } = anchor;
+    const isEarlier = link === 'log-earlier';
+    anchor = null;
+    if (isEarlier) trimEnd(list);
+    else trimStart(list);
+    if (line?.isConnected) list.scrollTop += line.getBoundingClientRect().top - top;
+    // The last of them takes the link away; whoever pressed it goes on in the lines.
+    if (hasFocus) (find(`#${link}:not([hidden])`) ?? list).focus({ preventScroll: true });
+  }
+
+  on('htmx:before:request', ({ detail: { ctx } }) => {
+    if (!isMore(ctx.sourceElement)) return;
+    ctx.more = ctx.sourceElement;
+    ctx.more.setAttribute('aria-busy', 'true');
+    setFollowing(false);
+  });
+
+  on('htmx:before:swap', ({ detail: { ctx } }) => {
+    if (ctx?.more) holdPlace(logList(), ctx.more);
+  });
+
+  on('htmx:after:swap', () => anchor && showMore(logList()));
+
+  // A link that is still there brought nothing: it has to be pressed again.
+  on('htmx:finally:request', ({ detail: { ctx } }) => {
+    if (!ctx.more?.isConnected) return;
+    ctx.more.removeAttribute('aria-busy');
+    ctx.more.dataset.failed = '';
+  });
+
+  // Whoever goes from line to line wants to read; who changes how lines look still wants to see the newest.
+  on('focusin', ({ target }) => target.closest('#log-lines .log-line') && setFollowing(false));
+  on('change', ({ target }) => target.form?.id === 'log-display' && isFollowing && scrollToEnd(logList()));
 
   /** Somebody who scrolls up wants to read, even in the middle of a flood. */
   function stopFollowing({ target }) {
@@ -147,56 +282,37 @@
   on('pointerdown', (event) => event.target.id === 'log-lines' && stopFollowing(event));
   on('keydown', (event) => ['ArrowUp', 'PageUp', 'Home'].includes(event.key) && stopFollowing(event));
 
-  const storageKey = 'fairlead-log';
-
-  function readChoices() {
-    try {
-      return JSON.parse(localStorage.getItem(storageKey)) ?? {};
-    } catch {
-      return {};
-    }
-  }
-
-  function keepChoice(name, value) {
-    try {
-      localStorage.setItem(storageKey, JSON.stringify({ ...readChoices(), [name]: value }));
-    } catch {
-      // Without storage a choice lasts as long as the page.
-    }
-  }
-
-  function applyChoice(list, name, value) {
-    list.dataset[name] = value;
-    find(`[data-log=${name}]`)?.setAttribute('aria-pressed', String(value === 'on'));
-  }
-
-  function flip(list, name) {
-    const value = list.dataset[name] === 'on' ? 'off' : 'on';
-    applyChoice(list, name, value);
-    keepChoice(name, value);
-    if (isFollowing) scrollToEnd(list);
-  }
-
   /** Closes the viewer's socket, or opens it again right after the last line. */
-  function setPaused(value) {
+  function setPaused(value, text = 'paused') {
     isPaused = value;
+    isFull = false;
     find('[data-log=pause]')?.setAttribute('aria-pressed', String(value));
     htmx.process(find('#log-live'), true);
-    if (value) showStatus(find('#log-state'), 'reconnecting', 'paused');
+    if (value) showStatus(find('#log-state'), 'reconnecting', text);
+  }
+
+  function pauseAsFull() {
+    if (isPaused) return;
+    setPaused(true, `paused: ${maxLines.toLocaleString('en')} lines are shown`);
+    isFull = true;
+  }
+
+  /** Follows again, also where there was no room to. */
+  function goOn() {
+    if (isFull) setPaused(false);
+    setFollowing(true);
   }
 
   const logActions = {
-    time: (list) => flip(list, 'time'),
-    wrap: (list) => flip(list, 'wrap'),
     follow: (list) => {
       setFollowing(!isFollowing);
       if (isFollowing) scrollToEnd(list);
     },
     bottom: (list) => {
-      setFollowing(true);
+      goOn();
       scrollToEnd(list);
     },
-    pause: () => setPaused(!isPaused),
+    pause: () => (isFull ? goOn() : setPaused(!isPaused)),
     clear: (list) => {
       list.dataset.last = lastCursor(list) ?? '';
       list.replaceChildren();
@@ -204,16 +320,28 @@
     },
   };
 
+  /** Where a view begins; once more when the lines around are drawn, which had guessed heights. */
+  function scrollToBegin(list) {
+    const marked = list.querySelector('[aria-current]');
+    const scroll = () => {
+      if (marked) marked.scrollIntoView({ block: 'center' });
+      else list.scrollTop = list.dataset.begins === 'start' ? 0 : list.scrollHeight;
+    };
+    scroll();
+    requestAnimationFrame(scroll);
+  }
+
   /** Prepares a viewer that has just come into the page. */
   function prepareLogs() {
     const list = logList();
     if (!list || list.prepared === list.dataset.placeholder + location.href) return;
     list.prepared = list.dataset.placeholder + location.href;
-    const choices = readChoices();
-    for (const name of ['time', 'wrap']) if (choices[name]) applyChoice(list, name, choices[name]);
+    forgetPlaces(list);
     isPaused = false;
-    setFollowing(true);
-    scrollToEnd(list);
+    isFull = false;
+    setFollowing(isLive());
+    if (isLive()) scrollToEnd(list);
+    else scrollToBegin(list);
   }
 
   // ── what changed ──
@@ -247,17 +375,6 @@
 
   // ── what was asked for and has not happened yet ──
 
-  /** Nothing else of a form can be pressed while it is at work. What was pressed keeps the focus, and is dropped again. */
-  function disable(form, pressed) {
-    const others = [...form.querySelectorAll('button:enabled')].filter((button) => button !== pressed);
-    for (const button of others) button.disabled = true;
-    pressed?.setAttribute('aria-disabled', 'true');
-    return () => {
-      for (const button of others) button.disabled = false;
-      pressed?.removeAttribute('aria-disabled');
-    };
-  }
-
   /** A form that leads to another page is sent once, however often it is pressed. */
   on('submit', (event) => {
     const form = event.target;
@@ -276,33 +393,67 @@
     }
   });
 
-  const wordOf = (place) => place?.querySelector('.state .word, .count .running');
+  const atWork = new Set();
+
+  /** What one request has marked, where a push may have brought it anew: the place, the button and the word in it. */
+  function findAnew(work) {
+    if (work.place?.id) work.place = document.getElementById(work.place.id);
+    if (work.button && !work.button.isConnected)
+      work.button = work.place?.querySelector(`button[formaction="${work.button.getAttribute('formaction')}"]`);
+    work.word = work.place?.querySelector('.state .word, .count .running');
+  }
+
+  /** Nothing else of a form can be pressed while it is at work. What was pressed keeps the focus, and is dropped again. */
+  function disableOthers({ button, form, disabled }) {
+    for (const other of (button?.form ?? form).querySelectorAll('button:enabled')) {
+      if (other === button) continue;
+      other.disabled = true;
+      disabled.add(other);
+    }
+    button?.setAttribute('aria-disabled', 'true');
+  }
+
+  /** Shows that something is at work, unless the place has become something else by itself. */
+  function showWork(work) {
+    findAnew(work);
+    const { place, button, word, verb, state } = work;
+    if (place?.dataset.state !== state) return;
+    place?.setAttribute('aria-busy', 'true');
+    button?.setAttribute('aria-busy', 'true');
+    disableOthers(work);
+    if (!word || !verb || word.textContent === verb) return;
+    work.before = word.textContent;
+    word.textContent = verb;
+  }
+
+  function endWork(work) {
+    findAnew(work);
+    const { place, button, word, verb, before } = work;
+    for (const other of work.disabled) other.disabled = false;
+    button?.removeAttribute('aria-disabled');
+    for (const busy of [place, button, ...(place?.querySelectorAll('button[aria-busy]') ?? [])])
+      busy?.removeAttribute('aria-busy');
+    if (word && word.textContent === verb) word.textContent = before;
+  }
 
   on('htmx:before:request', ({ detail: { ctx } }) => {
     if (ctx.request.method !== 'POST') return;
-    const button = ctx.request.submitter;
+    forgetFaults(ctx.sourceElement);
+    const { submitter: button } = ctx.request;
     const place = ctx.sourceElement.closest('tr, #container-head, #project-page');
-    place?.setAttribute('aria-busy', 'true');
-    button?.setAttribute('aria-busy', 'true');
     const menu = button?.closest('details');
     if (menu) closeMenu(menu);
-    const word = wordOf(place);
-    const release = disable(ctx.sourceElement, button);
-    ctx.undo = () => {
-      release();
-      const now = place?.id ? document.getElementById(place.id) : place;
-      now?.removeAttribute('aria-busy');
-      for (const busy of [button, ...(now?.querySelectorAll('button[aria-busy]') ?? [])])
-        busy?.removeAttribute('aria-busy');
-      if (word && word.textContent === ctx.verb) word.textContent = ctx.before;
-    };
-    if (!word || !button?.dataset.busy) return;
-    ctx.before = word.textContent;
-    ctx.verb = button.dataset.busy;
-    word.textContent = ctx.verb;
+    const verb = button?.dataset.busy;
+    ctx.work = { form: ctx.sourceElement, button, place, state: place?.dataset.state, verb, disabled: new Set() };
+    atWork.add(ctx.work);
+    showWork(ctx.work);
   });
 
-  on('htmx:finally:request', ({ detail: { ctx } }) => ctx.undo?.());
+  on('htmx:after:swap', () => atWork.forEach(showWork));
+
+  on('htmx:finally:request', ({ detail: { ctx } }) => {
+    if (atWork.delete(ctx.work)) endWork(ctx.work);
+  });
 
   const maxFailures = 5;
 
@@ -324,6 +475,29 @@
     find('#failures')?.prepend(message);
     trimFailures();
   }
+
+  /** A refusal that begins with a field's name is told at the field too, which is what somebody has to go to. */
+  function tellAtField(form) {
+    const told = find('#failures .message p')?.textContent ?? '';
+    const [, name, words] = /^(\w+): (.+)/s.exec(told) ?? [];
+    const field = name && form.elements?.[name];
+    if (!field?.willValidate || !field.closest('.label')) return;
+    const note = document.createElement('small');
+    note.className = 'field-fault';
+    note.append(words);
+    field.closest('.label').append(note);
+    field.setAttribute('aria-invalid', 'true');
+    field.focus();
+  }
+
+  function forgetFaults(form) {
+    for (const note of form.querySelectorAll('.field-fault')) note.remove();
+    for (const field of form.querySelectorAll('[aria-invalid]')) field.removeAttribute('aria-invalid');
+  }
+
+  on('htmx:after:swap', ({ detail: { ctx } }) => {
+    if (ctx?.response?.status === 400 && ctx.request.method === 'POST') tellAtField(ctx.sourceElement);
+  });
 
   on('htmx:response:error', ({ detail: { ctx } }) => {
     const isTold = ctx.text.includes('<hx-partial') || ctx.select;
@@ -385,7 +559,8 @@
 
   on('click', (event) => {
     const { target } = event;
-    closeMenus(target.closest('details.menu'));
+    // What is pressed by this script, to load more lines, is no reason to close anything.
+    if (event.isTrusted) closeMenus(target.closest('details.menu'));
     const button = target.closest('[data-copy], [data-log], [data-dismiss]');
     if (!button) return;
     if (button.dataset.copy) copy(button);
@@ -395,6 +570,202 @@
       event.preventDefault();
       button.closest('.message').remove();
     }
+  });
+
+  // ── charts ──
+
+  /** Which piece of which chart is pointed at; charts are drawn anew under it. */
+  let pointed;
+  /** What is selected to be zoomed to, in seconds since 1970, and where the pointer began to, while it is down. */
+  let selected;
+  let dragged;
+
+  const leastZoom = 60;
+  const dragFrom = 5;
+
+  const tipsOf = (chart) => [...chart.querySelectorAll('.tip')];
+  const percentOf = (tip) => Number.parseFloat(tip.getAttribute('x'));
+  const widthOf = (tip) => Number.parseFloat(tip.getAttribute('width'));
+  const middleOf = (tip) => percentOf(tip) + widthOf(tip) / 2;
+  const chartOf = (target) => target.closest?.('.chart');
+
+  /** Only keys ask to be told: what is drawn anew by itself says nothing. */
+  const chartNews = document.createElement('p');
+  chartNews.className = 'sr';
+  chartNews.setAttribute('role', 'status');
+  document.body.append(chartNews);
+
+  function tell(text) {
+    if (chartNews.textContent !== text) chartNews.textContent = text;
+  }
+
+  const textOf = (tip) => tip?.querySelector('title').textContent ?? '';
+
+  /** Shows the values of the piece that is pointed at. */
+  function showPointed() {
+    for (const tip of document.querySelectorAll('.tip[data-at]')) delete tip.dataset.at;
+    const card = pointed && document.getElementById(pointed.id);
+    const tip = card && tipsOf(card).find((each) => percentOf(each) === pointed.x);
+    if (tip) tip.dataset.at = '';
+    for (const readout of document.querySelectorAll('.readout')) {
+      const text = tip && card.contains(readout) ? textOf(tip) : '';
+      if (readout.textContent !== text) readout.textContent = text;
+    }
+  }
+
+  function point(chart, tip) {
+    pointed = tip && { id: chart.parentElement.id, x: percentOf(tip) };
+    showPointed();
+  }
+
+  const percentAt = (chart, clientX) => {
+    const { left, width } = chart.getBoundingClientRect();
+    return Math.min(100, Math.max(0, ((clientX - left) / width) * 100));
+  };
+
+  function pointAt({ target, clientX }) {
+    const chart = chartOf(target);
+    if (!chart) return pointed && !chartOf(document.activeElement) && point();
+    const at = percentAt(chart, clientX);
+    const [first, ...others] = tipsOf(chart);
+    if (!first) return;
+    const away = (tip) => Math.abs(middleOf(tip) - at);
+    point(
+      chart,
+      others.reduce((best, tip) => (away(tip) < away(best) ? tip : best), first),
+    );
+  }
+
+  /** The time that all charts of the page show. */
+  function shownTime() {
+    const { from, to } = find('#stats').dataset;
+    return { from: Number(from), to: Number(to) };
+  }
+
+  function timeAt(percent) {
+    const { from, to } = shownTime();
+    return from + ((to - from) * percent) / 100;
+  }
+
+  /** Charts of one page zoom together, so all of them show it. */
+  function showSelected() {
+    for (const rect of document.querySelectorAll('.chart > .zoom')) rect.remove();
+    if (!selected || !find('#stats')) return;
+    const { from, to } = shownTime();
+    const place = (at) => Math.min(100, Math.max(0, ((at - from) / (to - from)) * 100));
+    for (const chart of document.querySelectorAll('#stats .chart')) {
+      const rect = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
+      const box = { class: 'zoom', x: `${place(selected.from)}%`, y: 12, height: 92 };
+      box.width = `${place(selected.to) - place(selected.from)}%`;
+      for (const [name, value] of Object.entries(box)) rect.setAttribute(name, value);
+      chart.append(rect);
+    }
+  }
+
+  function select(a, b) {
+    selected = a === undefined ? undefined : { from: Math.min(a, b), to: Math.max(a, b) };
+    showSelected();
+  }
+
+  /** Goes where the selection leads, like somebody who presses a link. */
+  function zoom() {
+    const link = find('#zoom-to');
+    const more = Math.max(0, leastZoom - (selected.to - selected.from)) / 2;
+    const url = new URL(link.href);
+    url.search = new URLSearchParams({ from: Math.floor(selected.from - more), to: Math.ceil(selected.to + more) });
+    link.setAttribute('href', url.pathname + url.search);
+    selected = undefined;
+    point();
+    link.click();
+  }
+
+  on('pointermove', (event) => {
+    if (!dragged) return pointAt(event);
+    if (!dragged.chart.isConnected) return dropSelection();
+    if (!selected && Math.abs(event.clientX - dragged.x) < dragFrom) return;
+    select(dragged.at, timeAt(percentAt(dragged.chart, event.clientX)));
+  });
+
+  // A finger scrolls, and has the links.
+  on('pointerdown', (event) => {
+    pointAt(event);
+    const chart = chartOf(event.target);
+    select();
+    if (!chart || event.button !== 0 || event.pointerType === 'touch') return;
+    dragged = { chart, x: event.clientX, at: timeAt(percentAt(chart, event.clientX)) };
+    chart.setPointerCapture(event.pointerId);
+  });
+
+  on('pointerup', () => {
+    if (dragged && selected) zoom();
+    dragged = undefined;
+  });
+
+  function dropSelection() {
+    dragged = undefined;
+    select();
+  }
+
+  on('pointercancel', dropSelection);
+
+  on('focusout', ({ target }) => {
+    if (!chartOf(target)) return;
+    point();
+    if (!dragged) select();
+  });
+
+  const clockOf = (seconds) => {
+    const { from, to } = shownTime();
+    const text = new Date(seconds * 1000).toISOString();
+    return to - from > 2 * 86_400 ? text.slice(5, 16).replace('T', ' ') : text.slice(11, 19);
+  };
+
+  /** From the piece where it was begun to the one that is pointed at now. */
+  function selectTo(tip, begun) {
+    const half = (widthOf(tip) / 100 / 2) * (shownTime().to - shownTime().from);
+    const [at, anchor] = [timeAt(middleOf(tip)), selected?.anchor ?? timeAt(middleOf(begun))];
+    select(Math.min(at, anchor) - half, Math.max(at, anchor) + half);
+    selected.anchor = anchor;
+    tell(`Selected ${clockOf(selected.from)} to ${clockOf(selected.to)} UTC. Enter zooms, Escape drops it.`);
+  }
+
+  on('keydown', (event) => {
+    const chart = chartOf(event.target);
+    if (!chart) return;
+    if (event.key === 'Escape') return selected ? dropSelection() : point();
+    if (event.key === 'Enter' && selected) return zoom();
+    const tips = tipsOf(chart);
+    const now = pointed?.id === chart.parentElement.id ? tips.findIndex((tip) => percentOf(tip) === pointed.x) : -1;
+    const last = tips.length - 1;
+    const next = {
+      ArrowLeft: now < 0 ? last : Math.max(0, now - 1),
+      ArrowRight: now < 0 ? last : Math.min(last, now + 1),
+      Home: 0,
+      End: last,
+    }[event.key];
+    if (next === undefined || last < 0) return;
+    event.preventDefault();
+    point(chart, tips[next]);
+    if (event.shiftKey) return selectTo(tips[next], tips[now < 0 ? next : now]);
+    select();
+    tell(textOf(tips[next]));
+  });
+
+  let isTableOpen = false;
+
+  on(
+    'toggle',
+    ({ target }) => {
+      if (target.matches('.chart-values')) isTableOpen = target.open;
+    },
+    true,
+  );
+
+  on('htmx:after:swap', () => {
+    const table = find('.chart-values');
+    if (table) table.open = isTableOpen;
+    if (pointed) showPointed();
+    if (selected) showSelected();
   });
 
   // ── begin ──

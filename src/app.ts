@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import fastifyCookie from '@fastify/cookie';
 import fastifyFormbody from '@fastify/formbody';
@@ -12,45 +14,72 @@ import fastify, { type FastifySchema } from 'fastify';
 import type { Config } from './config.ts';
 import type { App, Deps } from './deps.ts';
 import { Problem } from './errors.ts';
+import { createAlertTexts } from './feeds/alert-texts.ts';
 import { createRowFigures } from './feeds/row-figures.ts';
 import { createEta, type Render, viewsFolder } from './render.ts';
 import { type Capability, capabilityOf, checkCapability } from './routes/access.ts';
+import { registerAlerts } from './routes/alerts.ts';
 import { registerAssets } from './routes/assets.ts';
 import { registerContainers } from './routes/containers.ts';
+import { registerDashboard } from './routes/dashboard.ts';
 import { registerErrors, sendBare } from './routes/errors.ts';
+import { registerEvents } from './routes/events.ts';
 import { allowEmbedding, checkHost, checkSite, checkUpgrade } from './routes/guards.ts';
 import { registerHealth } from './routes/health.ts';
 import { registerImageWork } from './routes/image-work.ts';
 import { registerImages } from './routes/images.ts';
 import { drainSockets, registerLive } from './routes/live.ts';
 import { registerLogs } from './routes/logs.ts';
+import { registerMergedLogs } from './routes/merged-logs.ts';
 import { createMessages } from './routes/messages.ts';
+import { measureRequests, registerMetrics } from './routes/metrics.ts';
 import { registerOperations } from './routes/operations.ts';
 import { registerPreferences } from './routes/preferences.ts';
 import { registerProjects } from './routes/projects.ts';
 import { registerRebuild } from './routes/rebuild.ts';
 import { Problem as ProblemSchema } from './routes/schemas.ts';
 import { registerStats } from './routes/stats.ts';
+import { createAlertSender } from './services/alert-channels.ts';
+import { maxLineText } from './services/alert-logs.ts';
+import { createMailer } from './services/alert-mail.ts';
+import { diskUseOf } from './services/alert-sources.ts';
+import { type AlertBounds, type Alerts, createAlerts } from './services/alerts.ts';
+import { stripAnsi } from './services/ansi.ts';
+import { type Attention, createAttention } from './services/attention.ts';
+import { createCpuLimits } from './services/cpu-limits.ts';
 import { createCredentialStore } from './services/credentials.ts';
 import { openDatabase } from './services/database.ts';
+import { createDiskUsage } from './services/disk-usage.ts';
 import { createDocker, type EngineTimeouts } from './services/docker.ts';
+import type { LastFigures } from './services/event-types.ts';
+import { createGuardedPost } from './services/guarded-post.ts';
+import { createHistory, type History } from './services/history.ts';
 import { createInventory, type Inventory } from './services/inventory.ts';
-import { createLive, type Live } from './services/live.ts';
+import { createLive } from './services/live.ts';
 import { createLogs, type Logs } from './services/logs.ts';
-import { createOperations } from './services/operations.ts';
+import { createMergedLogs } from './services/merged-logs.ts';
+import { createMetrics } from './services/metrics.ts';
+import { createOperations, type Operations } from './services/operations.ts';
 import { readOwnContainer } from './services/own-container.ts';
 import { createProjects } from './services/projects.ts';
 import { createPulls } from './services/pulls.ts';
 import type { RebuildBounds } from './services/rebuild.ts';
 import { createRebuildJournal } from './services/rebuild-journal.ts';
 import { createRebuilds } from './services/rebuilds.ts';
-import { createStats, type Stats } from './services/stats.ts';
+import { createSecretBox } from './services/secret-box.ts';
+import { maskStart } from './services/secrets.ts';
+import { createStats, maxGapMs, type Stats } from './services/stats.ts';
+import { createTargetGuard } from './services/target-guard.ts';
 import { createUpdates } from './services/updates.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** What the access table asks for. */
     capability?: Capability;
+    /** As the access table has it, without the base path. */
+    path?: string;
+    /** Whether it is asked for by machines, all the time. */
+    isProbe?: boolean;
   }
 }
 
@@ -58,13 +87,25 @@ const problemResponse = {
   description: 'What went wrong (RFC 9457)',
   content: { 'application/problem+json': { schema: ProblemSchema } },
 };
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {
+  version: string;
+};
 const firstLookMs = 2_000;
 const drainMs = 3_000;
 const bodyLimit = 64 * 1024;
 const maxParamLength = 16 * 1024;
+/** The names of a hundred chosen containers stand in an address, and twice more in what a page's script sends along. */
+const maxHeaderSize = 64 * 1024;
 
 /** Bounds of time that tests make shorter, ms. */
-export type Bounds = { engine?: Partial<EngineTimeouts>; rebuild?: Partial<RebuildBounds> };
+export type Bounds = {
+  engine?: Partial<EngineTimeouts>;
+  rebuild?: Partial<RebuildBounds>;
+  alerts?: Partial<AlertBounds>;
+  /** Between two readings of the disk. */
+  diskRestMs?: number;
+  lingerMs?: number;
+};
 
 /**
  * Wires everything: services first, then guards, then routes. Nothing listens yet; closing the application closes all
@@ -76,6 +117,7 @@ export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App
     logger: config.logLevel === 'silent' ? false : { level: config.logLevel },
     trustProxy: config.trustProxy,
     bodyLimit,
+    http: { maxHeaderSize },
     routerOptions: { maxParamLength, ignoreTrailingSlash: true },
     genReqId: () => randomUUID().slice(0, 13),
     forceCloseConnections: 'idle',
@@ -85,7 +127,8 @@ export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App
   const render: Render = (name, data) => eta.render(name, data);
   const services = await openServices(app, config, bounds);
 
-  await registerGuards(app, config, services.live);
+  await registerGuards(app, config, services);
+  measureRequests(app, services.metrics);
   // `production` keeps the plugin from switching the shared engine's cache off.
   await app.register(fastifyView, { engine: { eta }, templates: viewsFolder, production: true });
   await app.register(async (scope) => registerRoutes(scope as App, config, services, render), {
@@ -95,9 +138,10 @@ export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App
   return app;
 }
 
-/** What is answered outside the base path: health, for whoever does not come through the proxy. */
+/** What is answered outside the base path: health and metrics, for whoever does not come through the proxy. */
 function registerOutside(app: App, services: Services) {
   registerHealth(app, services);
+  registerMetrics(app, services);
   app.setNotFoundHandler((request, reply) =>
     sendBare(new Problem('not_found', 'There is no such page.'), request, reply),
   );
@@ -108,7 +152,8 @@ type Services = Awaited<ReturnType<typeof openServices>>;
 async function openServices(app: App, config: Config, bounds: Bounds) {
   const database = await openDatabase(config.dataDir);
   const docker = createDocker(config.docker, bounds.engine);
-  const inventory = createInventory(docker, app.log);
+  const attention = createAttention(bounds.lingerMs);
+  const inventory = createInventory(docker, app.log, attention);
   const running = () => inventory.containers().filter((container) => container.state === 'running');
   const stats = createStats({
     docker,
@@ -120,13 +165,29 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
     machineMemoryBytes: () => inventory.engine().memoryBytes,
     log: app.log,
   });
+  const diskUsage = createDiskUsage({ docker, ...(bounds.diskRestMs !== undefined && { restMs: bounds.diskRestMs }) });
   const logs = createLogs(docker, {
     isRunning: (id) => ['running', 'paused'].includes(inventory.container(id)?.state ?? ''),
   });
   const live = createLive(undefined, app.log);
+  const metrics = createMetrics({
+    docker,
+    inventory,
+    stats,
+    live,
+    database,
+    version,
+    intervalSeconds: config.statsInterval,
+  });
   const work = await openWork(app, config, bounds, { database, docker, inventory, logs });
+  const history = await openHistory(app, { database, docker, inventory, logs }, stats, work.operations);
+  const alerts = await openAlerts(app, config, bounds, { database, docker, inventory, logs }, stats, history);
   followInventory(inventory, stats, logs);
+  if (config.statsInterval > 0) attention.hold();
+  lookWhileAtWork(attention, work.operations);
+  lookWhileWatched(attention, alerts);
   app.addHook('onReady', async () => {
+    await alerts.start();
     inventory.start();
     void stats.start();
     // So that the first page already shows what there is; an engine that is away or silent holds nobody up for long.
@@ -142,13 +203,30 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
     await work.operations.close();
     work.rebuilds.close();
     work.updates.close();
+    await alerts.close();
     logs.close();
+    diskUsage.close();
     await stats.close();
     inventory.close();
+    await history.close();
     docker.close();
     await database.close();
   });
-  return { database, docker, inventory, stats, logs, live, ...work };
+  return {
+    database,
+    docker,
+    inventory,
+    attention,
+    stats,
+    diskUsage,
+    logs,
+    mergedLogs: createMergedLogs(logs),
+    live,
+    metrics,
+    history,
+    alerts,
+    ...work,
+  };
 }
 
 type Core = {
@@ -196,6 +274,68 @@ async function openWork(app: App, config: Config, bounds: Bounds, { database, do
   return { operations, pulls, projects, rebuilds, updates };
 }
 
+/** What happened, and what containers said before they died. */
+async function openHistory(app: App, { database, inventory, logs }: Core, stats: Stats, operations: Operations) {
+  const history = await createHistory({
+    database,
+    operations,
+    container: inventory.container,
+    latestFigures: stats.latest,
+    readLines: readerOf(logs),
+    figuresBefore: async (id, at) => lastSample(await stats.history(id, '1h'), at),
+    log: app.log,
+  });
+  inventory.keepEvents(history.reader);
+  return history;
+}
+
+/** Reads the newest lines of a container's log, so many at most. */
+const readerOf = (logs: Logs) => async (id: string, tail: number, signal: AbortSignal) =>
+  (await logs.read(id, { tail }, signal)).lines;
+
+/** The same for what is kept and sent elsewhere: without secrets, and no longer than it is told. */
+function maskedReaderOf(logs: Logs) {
+  const read = readerOf(logs);
+  return async (...wanted: Parameters<typeof read>) =>
+    (await read(...wanted)).map(({ at, text }) => ({ at, text: maskStart(stripAnsi(text), maxLineText) }));
+}
+
+/** Rules over what happens here, and who is told. */
+function openAlerts(app: App, config: Config, bounds: Bounds, core: Core, stats: Stats, history: History) {
+  const { database, docker, inventory, logs } = core;
+  const cpuLimits = createCpuLimits({ inspect: docker.inspectContainer, now: Date.now });
+  inventory.onChange(({ touched, removed }) => {
+    for (const id of [...touched, ...removed]) cpuLimits.drop(id);
+  });
+  app.addHook('onClose', async () => cpuLimits.close());
+  const guard = createTargetGuard({ privateTargets: config.alertPrivateTargets });
+  const mailer = config.smtp ? createMailer(config.smtp, config.smtpFrom) : null;
+  return createAlerts({
+    database,
+    history,
+    inventory,
+    stats,
+    logs,
+    secretBox: createSecretBox(config),
+    sender: createAlertSender({ guard, post: createGuardedPost(guard), mailer }),
+    words: createAlertTexts(config.publicUrl),
+    note: history.note,
+    disk: () => diskUseOf(config.dataDir),
+    cpuLimit: cpuLimits.of,
+    lastLines: maskedReaderOf(logs),
+    hasFigures: config.statsInterval > 0,
+    maxGapMs: maxGapMs(config.statsInterval),
+    bounds: bounds.alerts ?? {},
+    log: app.log,
+  });
+}
+
+/** The last of some samples that was taken before a moment, ms since 1970. */
+function lastSample({ samples }: Awaited<ReturnType<Stats['history']>>, at: number): LastFigures | null {
+  const last = samples.findLast((sample) => Date.parse(sample.at) <= at);
+  return last ? { ...last, at: Date.parse(last.at) } : null;
+}
+
 /** What follows from the inventory's changes in services that don't know it. */
 function followInventory(inventory: Inventory, stats: Stats, logs: Logs) {
   inventory.onChange((change) => {
@@ -206,16 +346,49 @@ function followInventory(inventory: Inventory, stats: Stats, logs: Logs) {
   });
 }
 
-async function registerGuards(app: App, config: Config, live: Live) {
+/** An engine that hangs is noticed while something is done with it. */
+function lookWhileAtWork(attention: Attention, operations: Operations) {
+  let leave: (() => void) | undefined;
+  operations.onChange(() => {
+    if (operations.active().length > 0) leave ??= attention.hold();
+    else {
+      leave?.();
+      leave = undefined;
+    }
+  });
+}
+
+/** A rule looks while nobody does: an engine that hangs would let it wait for ever. */
+function lookWhileWatched(attention: Attention, alerts: Alerts) {
+  let leave: (() => void) | undefined;
+  function look() {
+    if (alerts.rules().some(({ enabled }) => enabled)) leave ??= attention.hold();
+    else {
+      leave?.();
+      leave = undefined;
+    }
+  }
+  alerts.onChange(look);
+  look();
+}
+
+async function registerGuards(app: App, config: Config, { live, attention, inventory }: Services) {
   app.addHook('onRoute', (route) => {
     const path = route.url.slice(route.prefix.length) || '/';
     const methods = [route.method].flat();
     const capability = capabilityOf(methods[0] ?? 'GET', path);
-    route.config = { ...route.config, capability };
+    route.config = { ...route.config, capability, path };
   });
   app.addHook('preHandler', async (request) => {
     const { capability } = request.routeOptions.config;
     if (capability) checkCapability(capability, config);
+  });
+  app.addHook('preHandler', async (request, reply) => {
+    if (request.routeOptions.config.capability === 'public') return;
+    // Machines ask again and again: each time once.
+    if (!request.routeOptions.config.isProbe) attention.glance();
+    if (!request.ws && !reply.raw.destroyed) reply.raw.once('close', attention.hold());
+    await inventory.checked();
   });
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id);
@@ -261,7 +434,7 @@ const rateLimitOptions = (config: Config) => ({
 
 const openApiOptions = {
   openapi: {
-    info: { title: 'Fairlead', description: 'A light web interface for Docker', version: '0.1.0' },
+    info: { title: 'Fairlead', description: 'A light web interface for Docker', version },
   },
   hideUntagged: true,
   transform: ({ schema, url }: { schema: FastifySchema | undefined; url: string }) => ({
@@ -284,15 +457,20 @@ async function registerRoutes(app: App, config: Config, services: Services, rend
   const deps: Deps = { ...services, config, render, rowFigures, assets, messages };
   registerErrors(app, deps);
   registerHealth(app, services);
+  registerMetrics(app, services);
   registerPreferences(app, deps);
+  registerDashboard(app, deps);
   registerContainers(app, deps);
   registerLogs(app, deps);
+  registerMergedLogs(app, deps);
   registerStats(app, deps);
   registerProjects(app, deps);
   registerRebuild(app, deps);
   registerImageWork(app, deps);
   registerImages(app, deps);
   registerOperations(app, deps);
+  registerEvents(app, deps);
+  registerAlerts(app, deps);
   registerLive(app, deps);
   app.get('/', (_request, reply) => reply.redirect(`${config.basePath}/containers`, 302));
   app.get('/api/openapi.json', () => app.swagger());

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
 import { join } from 'node:path';
+import type { SmtpServer } from './services/alert-mail.ts';
 import type { EngineAddress } from './services/docker.ts';
+import { isAddressRange } from './services/target-guard.ts';
 
 /** The capabilities that are off until they are named in `ENABLE`. */
 export const optionalCapabilities = [
@@ -135,6 +137,79 @@ function defaultCertPath(env: Env): string | undefined {
   return folder && existsSync(join(folder, 'ca.pem')) ? folder : undefined;
 }
 
+/** A secret, by itself or in the file that `<name>_FILE` names; never told in an error. */
+function readSecret(name: string, value: string, env: Env): string {
+  const path = env[`${name}_FILE`]?.trim();
+  if (value !== '' || !path) return value;
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return fail(`${name}_FILE`, path, 'a file that this program may read');
+  }
+}
+
+const minSecretKey = 32;
+
+function readSecretKey(value: string, env: Env): string {
+  const key = readSecret('SECRET_KEY', value, env);
+  if (key === '' || key.length >= minSecretKey) return key;
+  return fail('SECRET_KEY', '…', `at least ${minSecretKey} random characters, such as openssl rand -base64 32 prints`);
+}
+
+/** The mail server: `smtps://` speaks TLS at once, `smtp://` has to begin it (STARTTLS) unless `?tls=off` says otherwise. */
+function readSmtp(value: string, env: Env): SmtpServer | undefined {
+  const text = readSecret('SMTP_URL', value, env);
+  if (text === '') return undefined;
+  const allowed = 'smtps://user:password@host:465, or smtp://user:password@host:587, with ?tls=off for no TLS at all';
+  const refuse = () => fail('SMTP_URL', '…', allowed);
+  if (!/^smtps?:\/\//.test(text) || !URL.canParse(text)) return refuse();
+  const url = new URL(text);
+  const isKnown = [...url.searchParams].every(([name, setting]) => name === 'tls' && setting === 'off');
+  const isSecure = url.protocol === 'smtps:';
+  if (!url.hostname || !['', '/'].includes(url.pathname) || !isKnown || (isSecure && url.search)) return refuse();
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port || (isSecure ? 465 : 587)),
+    tls: isSecure ? 'always' : url.search ? 'off' : 'starttls',
+    ...(url.username && { user: decode(url.username), password: decode(url.password) }),
+  };
+}
+
+/** The text as it is where it is not encoded. */
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function readSmtpFrom(value: string): string {
+  return value === '' || /^[^\s<>@,;"\p{Cc}]+@[^\s<>@,;"\p{Cc}]+$/u.test(value)
+    ? value
+    : fail('SMTP_FROM', value, 'one address such as fairlead@example.org');
+}
+
+/** The address that people reach these pages under, for links in what is sent out. */
+function readPublicUrl(value: string): string {
+  if (value === '') return '';
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const isPlain = url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash;
+  if (!isPlain)
+    return fail('PUBLIC_URL', value, 'an address such as https://docker.example or https://home.example/docker');
+  return url.href.replace(/\/+$/, '');
+}
+
+/** `false`, `true`, or the addresses and ranges beside public ones that alerts may be sent to. */
+function readPrivateTargets(value: string): boolean | string[] {
+  if (['true', '1', 'false', '0'].includes(value.toLowerCase())) return flag('ALERT_PRIVATE_TARGETS')(value, {});
+  return list((item) =>
+    isAddressRange(item)
+      ? item
+      : fail('ALERT_PRIVATE_TARGETS', item, 'true, false, or IP addresses and CIDRs, separated by commas'),
+  )(value, {});
+}
+
 /** The settings table: variable, default, and how its text is read. */
 const table = {
   host: [
@@ -164,6 +239,11 @@ const table = {
   rebuildHealthySeconds: ['REBUILD_HEALTHY_SECONDS', '300', integer('REBUILD_HEALTHY_SECONDS', 1, 86_400)],
   rebuildSteadySeconds: ['REBUILD_STEADY_SECONDS', '10', integer('REBUILD_STEADY_SECONDS', 0, 3_600)],
   dockerConfig: ['DOCKER_CONFIG', '', readDockerConfig],
+  publicUrl: ['PUBLIC_URL', '', readPublicUrl],
+  alertPrivateTargets: ['ALERT_PRIVATE_TARGETS', 'false', readPrivateTargets],
+  smtp: ['SMTP_URL', '', readSmtp],
+  smtpFrom: ['SMTP_FROM', '', readSmtpFrom],
+  secretKey: ['SECRET_KEY', '', readSecretKey],
   logLevel: ['LOG_LEVEL', 'info', oneOf('LOG_LEVEL', logLevels)],
   demo: ['DEMO', 'false', flag('DEMO')],
 } satisfies Record<string, readonly [string, string, Read<unknown>]>;
@@ -197,7 +277,14 @@ export function readConfig(env: Env): Config {
     return [key, (read as Read<unknown>)(value === undefined || value === '' ? fallback : value, env)];
   });
   const config = Object.fromEntries(entries) as Omit<Config, 'warnings'>;
-  return { ...config, warnings: checkAuth(config, env) };
+  return { ...config, warnings: [...checkAuth(config, env), ...checkMail(config)] };
+}
+
+/** A mail server and a sender belong together; a password in clear text is told. */
+function checkMail({ smtp, smtpFrom }: Omit<Config, 'warnings'>): string[] {
+  if (smtp && smtpFrom === '') fail('SMTP_FROM', '', 'the address that mails come from, since SMTP_URL is set');
+  if (smtp?.tls !== 'off' || !smtp.user) return [];
+  return ['SMTP_URL says tls=off: the password of the mail server goes over the network as it is.'];
 }
 
 /** There are no users yet: what is open to others has to be said by hand, and what protects nothing is told. */

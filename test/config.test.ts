@@ -30,6 +30,11 @@ t.test('without any setting, everything has its default', async (t) => {
     rebuildHealthySeconds: 300,
     rebuildSteadySeconds: 10,
     dockerConfig: undefined,
+    publicUrl: '',
+    alertPrivateTargets: false,
+    smtp: undefined,
+    smtpFrom: '',
+    secretKey: '',
     logLevel: 'info',
     demo: false,
     warnings: [],
@@ -341,4 +346,54 @@ t.test('a database that can not be opened is told in one line', async (t) => {
   const run = start(t, { DOCKER_HOST: 'unix:///nowhere.sock', DATA_DIR: dataDir });
   t.equal(await run.code, 1);
   t.match(run.err(), /^DATA_DIR[^\n]*\n$/);
+});
+
+t.test('what alerts need is read', async (t) => {
+  const mail = (SMTP_URL: string) => readConfig({ SMTP_URL, SMTP_FROM: 'fairlead@example.org' }).smtp;
+  t.same(mail('smtps://mail.example'), { host: 'mail.example', port: 465, tls: 'always' });
+  t.same(mail('smtp://us%40er:p%23w@mail.example:25'), {
+    host: 'mail.example',
+    port: 25,
+    tls: 'starttls',
+    user: 'us@er',
+    password: 'p#w',
+  });
+  t.match(mail('smtp://[::1]?tls=off'), { host: '::1', port: 587, tls: 'off' });
+  t.equal(readConfig({ PUBLIC_URL: 'https://home.example/docker/' }).publicUrl, 'https://home.example/docker');
+  t.equal(readConfig({ ALERT_PRIVATE_TARGETS: 'TRUE' }).alertPrivateTargets, true);
+  const some = readConfig({ ALERT_PRIVATE_TARGETS: '10.0.0.0/8, fd00::1' }).alertPrivateTargets;
+  t.same(some, ['10.0.0.0/8', 'fd00::1']);
+  const folder = mkdtempSync(join(tmpdir(), 'fairlead-config-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'key'), `${'k'.repeat(40)}\n`);
+  t.equal(readConfig({ SECRET_KEY_FILE: join(folder, 'key') }).secretKey, 'k'.repeat(40), 'a secret also by a file');
+  const clear = readConfig({ SMTP_URL: 'smtp://u:p@mail.example?tls=off', SMTP_FROM: 'a@b.example' });
+  t.match(clear.warnings, [/password of the mail server goes over the network as it is/]);
+});
+
+t.test('what alerts can not use is said, and never a secret', async (t) => {
+  const wrong: [Record<string, string>, RegExp][] = [
+    [{ SMTP_URL: 'http://u:hunter2@mail.example', SMTP_FROM: 'a@b.example' }, /^SMTP_URL=.* Allowed: smtps:/],
+    [{ SMTP_URL: 'smtps://u:hunter2@mail.example?tls=off', SMTP_FROM: 'a@b.example' }, /^SMTP_URL=/],
+    [{ SMTP_URL: 'smtp://u:hunter2@mail.example/x', SMTP_FROM: 'a@b.example' }, /^SMTP_URL=/],
+    [{ SMTP_URL: 'smtp://u:hunter2@mail.example?tls=maybe', SMTP_FROM: 'a@b.example' }, /^SMTP_URL=/],
+    [{ SMTP_URL: 'smtp://u:hunter2@mail.example' }, /^SMTP_FROM=.* since SMTP_URL is set/],
+    [{ SMTP_FROM: 'a@b.example\r\nBcc: c@d.example' }, /^SMTP_FROM=/],
+    [{ SECRET_KEY: 'hunter2' }, /^SECRET_KEY=.* at least 32 random characters/],
+    [{ SECRET_KEY_FILE: '/nowhere/key' }, /^SECRET_KEY_FILE="\/nowhere\/key"/],
+    [{ ALERT_PRIVATE_TARGETS: 'lan' }, /^ALERT_PRIVATE_TARGETS="lan"/],
+    [{ ALERT_PRIVATE_TARGETS: '10.0.0.0/40' }, /^ALERT_PRIVATE_TARGETS=/],
+    [{ PUBLIC_URL: 'docker.example' }, /^PUBLIC_URL=/],
+    [{ PUBLIC_URL: 'https://u:p@docker.example' }, /^PUBLIC_URL=/],
+  ];
+  for (const [env, message] of wrong) {
+    try {
+      readConfig(env);
+      t.fail(`${Object.keys(env)} was taken`);
+    } catch (error) {
+      t.type(error, SettingError);
+      t.match((error as Error).message, message);
+      t.notMatch((error as Error).message, /hunter2/);
+    }
+  }
 });

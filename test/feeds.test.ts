@@ -2,6 +2,7 @@ import t, { type Test } from 'tap';
 import type { SimulatedEngine } from './simulated/engine.ts';
 import { startApp, type TestApp, until } from './support/app.ts';
 import { byId, decode, findAll, openPage, type Page, parseHtml, rowsOf, textOf, toHtml } from './support/page.ts';
+import { createRandom } from './support/random.ts';
 
 /** The address of the socket that a page asks for. */
 function liveAddress(html: string): string {
@@ -33,15 +34,6 @@ async function openViewer(app: TestApp, path: string): Promise<Viewer> {
       current?.socket.terminate();
       current = undefined;
     },
-  };
-}
-
-/** Numbers from 0 to 1 that are the same in each run. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
-    return state / 2_147_483_648;
   };
 }
 

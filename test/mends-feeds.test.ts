@@ -3,6 +3,7 @@ import t from 'tap';
 import type { Deps } from '../src/deps.ts';
 import { openContainer } from '../src/feeds/container.ts';
 import { createRowCaches, openContainerList } from '../src/feeds/containers.ts';
+import { openDashboard } from '../src/feeds/dashboard.ts';
 import { openOperation } from '../src/feeds/operations.ts';
 import { createEta } from '../src/render.ts';
 import type { Container } from '../src/services/containers.ts';
@@ -20,7 +21,7 @@ const context = (): ViewContext => ({
   now: Date.now(),
   host: 'localhost',
   base: '',
-  can: { control: true, remove: true, images: true, rebuild: true, reveal: true },
+  can: { control: true, remove: true, images: true, rebuild: true, alerts: true, reveal: true },
 });
 
 const container: Container = {
@@ -410,4 +411,48 @@ t.test('an operation that has ended gets older for whoever joins, as its page do
   t.match(feed.snapshot(), '0 s ago');
   now += 90_000;
   t.match(feed.snapshot(), '1 min ago');
+});
+
+t.test('a dashboard lets the disk be measured while somebody looks, and pushes only what is different', async (t) => {
+  const world = createWorld();
+  const disk = { looks: 0, listeners: new Set<() => void>(), readAt: null as number | null };
+  const figures = { at: 1, cpuPercent: 5, memoryLimitBytes: null, pids: 1 };
+  Object.assign(world.deps, {
+    diskUsage: {
+      state: () => ({ isReading: false, readAt: disk.readAt, usage: null, failure: '' }),
+      look: async () => void disk.looks++,
+      onChange: (listener: () => void) => {
+        disk.listeners.add(listener);
+        return () => disk.listeners.delete(listener);
+      },
+    },
+  });
+  Object.assign(world.deps.stats, {
+    latest: () => ({ ...figures, memoryBytes: world.memory }),
+    rates: () => undefined,
+    recent: () => [1, 2],
+    trend: () => [],
+  });
+  const frames: string[] = [];
+  const feed = openDashboard(world.deps, null, context, undefined)((frame) => frames.push(frame), failTest);
+  t.equal(disk.looks, 1);
+  t.match(feed.snapshot(), /dashboard-now.*dashboard-top.*dashboard-disk/s);
+  world.tick([container.id]);
+  await setTimeout(50);
+  t.strictSame(frames, [], 'figures that are the same are no frame');
+  world.memory = 7_000_000;
+  world.tick([container.id]);
+  await until(() => frames.length > 0, 'what is new');
+  t.match(frames[0], '7 MB');
+  t.notMatch(frames[0], 'dashboard-disk');
+  disk.readAt = Date.now();
+  for (const listener of disk.listeners) listener();
+  t.match(frames[1], /^<hx-partial hx-target="#dashboard-disk"/);
+  t.equal(frames.length, 2);
+  world.tell({ engine: true });
+  t.equal(disk.looks, 2, 'an engine that is back may have something else');
+  feed.close();
+  t.equal(world.listeners() + disk.listeners.size, 0, 'nothing of it is left');
+  world.tell({ engine: true });
+  t.equal(disk.looks, 2, 'nobody looks, nobody asks');
 });

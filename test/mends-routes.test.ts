@@ -51,7 +51,7 @@ t.test('the list tells when a container started only where an event said so', as
   t.match(await app.api('/containers/old'), { startedAt: /^\d{4}-/ }, 'the engine itself tells it exactly');
 });
 
-t.test('preferences are the two that there are, and no other cookie', async (t) => {
+t.test('preferences are those that there are, and no other cookie', async (t) => {
   const app = await startApp(t);
   const both = await app.form('/preferences', { theme: 'dark', density: 'roomy' });
   t.equal(both.status, 303);

@@ -6,7 +6,16 @@ import t, { type Test } from 'tap';
 import { createSimulatedEngine, type SimulatedEngine } from './simulated/engine.ts';
 import { startApp, type TestApp, until } from './support/app.ts';
 import { ended, numberOf, operation, untilOperation } from './support/operations.ts';
-import { addBeside, have, openRecords, photograph, publishNewer, reference, untouched } from './support/rebuilds.ts';
+import {
+  addBeside,
+  have,
+  journal,
+  openRecords,
+  photograph,
+  publishNewer,
+  reference,
+  untouched,
+} from './support/rebuilds.ts';
 
 // Two things that go wrong together, others that act at the same time, and what is left for later.
 
@@ -41,6 +50,19 @@ function addWeb(engine: SimulatedEngine, changes: object = {}) {
   for (const { name } of engine.volumes()) engine.writeVolume(name, `precious ${name}`);
 }
 
+/** A Compose project of `web`, and of `api` that depends on it, each with a newer image. */
+function addShop(engine: SimulatedEngine) {
+  const labels = (service: string, dependsOn = '') => ({
+    'com.docker.compose.project': 'shop',
+    'com.docker.compose.service': service,
+    ...(dependsOn && { 'com.docker.compose.depends_on': `${dependsOn}:service_started:false` }),
+  });
+  addWeb(engine, { labels: labels('web') });
+  have(engine, 'registry.test/lab/api:1', { env: ['V=1'] });
+  engine.addContainer({ name: 'api', image: 'registry.test/lab/api:1', ...quick, labels: labels('api', 'web') });
+  engine.publish('registry.test/lab/api:1', { env: ['V=2'] });
+}
+
 const rebuild = (app: TestApp, body: object = {}) => app.post('/api/containers/web/rebuild', body);
 const namesIn = (engine: SimulatedEngine) =>
   engine
@@ -50,6 +72,8 @@ const namesIn = (engine: SimulatedEngine) =>
 const outOfOrder = '{"message":"out of order"}';
 const fail = (engine: SimulatedEngine, match: object) =>
   engine.faults.status(500, outOfOrder, 'application/json', match);
+
+const isFailed = ({ state }: { state: string }) => state === 'failed';
 
 /** Lets no write of the journal succeed that meets a condition, until it is called. */
 function refuseWrites(dataDir: string, condition: string) {
@@ -62,29 +86,68 @@ function refuseWrites(dataDir: string, condition: string) {
   };
 }
 
-t.test('a commit that could not be written down is none, whoever finds what is left', async (t) => {
+t.test('a commit that could not be written down is written down later, and until then nothing is lost', async (t) => {
   for (const death of [false, true]) {
     const { engine, dataDir, open } = await begin(t);
     const before = photograph(engine);
     const app = await open();
     const allow = refuseWrites(dataDir, "new.phase = 'committed'");
-    const stuck = fail(engine, { path: new RegExp(`${engine.container('web').id}/start$`) });
     const answer = await rebuild(app);
-    const left = await untilOperation(
-      app,
-      numberOf(answer),
-      ({ state }) => state === 'failed',
-      'it could not be undone',
-    );
-    t.match(left.message, /It could not be undone yet/);
+    const left = await untilOperation(app, numberOf(answer), isFailed, 'it could not be written down');
+    t.match(left.message, /^web is on the new image\. That could not be written down yet/);
+    const [, parked] = namesIn(engine);
+    t.match(parked, /^web\.old-/, 'the old one is still there');
+    t.equal(engine.container(parked ?? '').id, before.ids.web);
+    t.equal(engine.container('web').state, 'running');
+    const starts = engine.requestsTo('POST', /start$/).length;
     if (death) await app.close();
+    else {
+      await engine.start(parked ?? '');
+      await until(() => engine.container(parked ?? '').state === 'exited', 'what the engine started is stopped again');
+    }
     allow();
-    stuck.remove();
     const later = death ? await open() : app;
-    await untilOperation(later, numberOf(answer), ({ state }) => state === 'rolled_back', 'it is undone');
+    await untilOperation(later, numberOf(answer), ({ state }) => state === 'succeeded', 'it is finished');
+    if (!death) t.equal(engine.requestsTo('POST', /start$/).length, starts, 'only the write was tried again');
+    t.strictSame(namesIn(engine), ['web']);
     untouched(t, engine, before, death ? 'by a later process' : 'by the same one');
-    t.strictSame(photograph(engine).ids, before.ids, 'the very same container');
   }
+});
+
+t.test('a commit that reached the disk though it seemed to fail counts for a later process', async (t) => {
+  const { engine, dataDir, open } = await begin(t);
+  const before = photograph(engine);
+  const app = await open();
+  const allow = refuseWrites(dataDir, "new.phase = 'committed'");
+  const answer = await rebuild(app);
+  await untilOperation(app, numberOf(answer), isFailed, 'it could not be written down');
+  await app.close();
+  allow();
+  const file = new SQLite(join(dataDir, 'fairlead.db'));
+  file.exec("update rebuilds set phase = 'committed'");
+  file.close();
+  const later = await open();
+  await untilOperation(later, numberOf(answer), ({ state }) => state === 'succeeded', 'it is finished');
+  t.strictSame(namesIn(engine), ['web']);
+  t.not(engine.container('web').id, before.ids.web);
+  untouched(t, engine, before, 'finished');
+});
+
+t.test('a commit stands, whatever became of the new one before the old one could be removed', async (t) => {
+  const { engine, dataDir, open } = await begin(t);
+  const app = await open();
+  const stuck = fail(engine, { method: 'DELETE' });
+  const answer = await rebuild(app);
+  await untilOperation(app, numberOf(answer), isFailed, 'the old one could not be removed');
+  await app.close();
+  stuck.remove();
+  engine.removeContainer('web');
+  const starts = engine.requestsTo('POST', /start$/).length;
+  const later = await open();
+  await untilOperation(later, numberOf(answer), ({ state }) => state === 'succeeded', 'there is nothing left to do');
+  t.strictSame(namesIn(engine), [], 'what somebody removed does not come back as it was before');
+  t.equal(engine.requestsTo('POST', /start$/).length, starts, 'nor runs again');
+  t.equal(journal(dataDir), 0);
 });
 
 t.test('what an engine that starts anew started is stopped before its successor goes on', async (t) => {
@@ -224,6 +287,13 @@ t.test('what can not be undone can be given up, and only that', async (t) => {
   const stuck = fail(engine, { path: /\/(start|rename)$/ });
   const n = numberOf(await rebuild(app));
   await untilOperation(app, n, ({ state }) => state === 'failed', 'it could not be undone');
+  const file = new SQLite(join(dataDir, 'fairlead.db'));
+  t.teardown(() => file.close());
+  file.exec("create trigger full before delete on rebuilds begin select raise(abort, 'disk full'); end");
+  await until(async () => (await abandon(n)).status === 500, 'it can not be written down that it is given up');
+  file.exec('drop trigger full');
+  const tries = engine.requestsTo('POST', /start$/).length;
+  await until(() => engine.requestsTo('POST', /start$/).length > tries + 2, 'it is tried again');
   await until(async () => (await abandon(n)).status === 200, 'it is given up, between two tries');
   stuck.remove();
   const records = openRecords(dataDir);
@@ -238,12 +308,13 @@ t.test('a container that a call without an answer made long after is removed, al
     const { engine, open } = await begin(t);
     const before = photograph(engine);
     const app = await open({ watchMs: 60_000 });
-    const late = engine.faults.late(death ? 1_500 : 600, { path: /containers\/create$/, times: 1 });
+    const moment = Promise.withResolvers<void>();
+    engine.faults.late(moment.promise, { path: /containers\/create$/, times: 1 });
     t.match(await ended(app, await rebuild(app)), { state: 'rolled_back' });
     t.strictSame(namesIn(engine), ['web'], 'it is not there yet');
     if (death) await app.close();
-    await until(() => namesIn(engine).length > 1, 'it is made');
-    late.remove();
+    moment.resolve();
+    await until(() => engine.requestsTo('POST', /containers\/create$/)[0]?.status === 201, 'it is made');
     if (death) await open();
     await until(() => namesIn(engine).length === 1, 'it is removed');
     untouched(t, engine, before, 'it is as before');
@@ -281,17 +352,7 @@ t.test('what one that hangs on it said last is told, where that one failed', asy
 });
 
 t.test('a project goes on behind one that could not be undone, where that is chosen', async (t) => {
-  const labels = (service: string, dependsOn = '') => ({
-    'com.docker.compose.project': 'shop',
-    'com.docker.compose.service': service,
-    ...(dependsOn && { 'com.docker.compose.depends_on': `${dependsOn}:service_started:false` }),
-  });
-  const { engine, open } = await begin(t, (engine) => {
-    addWeb(engine, { labels: labels('web') });
-    have(engine, 'registry.test/lab/api:1', { env: ['V=1'] });
-    engine.addContainer({ name: 'api', image: 'registry.test/lab/api:1', ...quick, labels: labels('api', 'web') });
-    engine.publish('registry.test/lab/api:1', { env: ['V=2'] });
-  });
+  const { engine, open } = await begin(t, addShop);
   const app = await open();
   const before = photograph(engine);
   const stuck = fail(engine, { path: new RegExp(`(${engine.container('web').id}|web.new-[0-9a-f]+)/(start|rename)$`) });
@@ -304,8 +365,30 @@ t.test('a project goes on behind one that could not be undone, where that is cho
   ]);
   stuck.remove();
   const later = await untilOperation(app, n, ({ state }) => state === 'interrupted', 'it is undone');
-  t.match(later.message, /web as before/);
+  t.match(later.message, /web as before\.$/, 'nothing comes after it');
   t.equal(engine.container('web').id, before.ids.web);
   t.not(engine.container('api').id, before.ids.api);
   t.equal((await operation(app, n)).results.length, 2);
+});
+
+t.test('a project of which one was cancelled is not over before what is left of the other is undone', async (t) => {
+  const { engine, dataDir, open } = await begin(t, addShop);
+  const app = await open();
+  const { ids } = photograph(engine);
+  const web = fail(engine, { path: new RegExp(`(${ids.web}|web.new-[0-9a-f]+)/(start|rename)$`) });
+  const api = fail(engine, { method: 'DELETE' });
+  engine.faults.hook({ path: /containers\/create$/, skip: 1, times: 1 }, { when: 'after' }, async () => {
+    await app.post('/api/operations/1/cancel');
+  });
+  await app.post('/api/projects/shop/rebuild', { onFailure: 'go_on' });
+  await untilOperation(app, 1, isFailed, 'neither could be undone');
+  t.equal(journal(dataDir), 2);
+  api.remove();
+  await until(() => journal(dataDir) === 1, 'the one that was cancelled is undone');
+  await untilOperation(app, 1, ({ isUnfinished }) => isUnfinished, 'the other is not');
+  t.match(await app.post('/api/containers/web/start'), { status: 409, text: /Operation 1 / });
+  web.remove();
+  await until(() => journal(dataDir) === 0, 'both are undone');
+  await untilOperation(app, 1, ({ state }) => state === 'interrupted', 'it is over');
+  t.strictSame(photograph(engine).ids, ids);
 });

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { mock } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import Docker from 'dockerode';
@@ -624,4 +625,13 @@ t.test('other client versions and unknown paths', async (t) => {
   t.equal((await ask(engine, '/nowhere')).status, 404);
   t.match(await ask(engine, '/_ping', 'HEAD'), { status: 200, body: Buffer.alloc(0) });
   t.match(JSON.parse((await ask(engine, '/info')).body.toString()), { NCPU: 2, ServerVersion: /^28/ });
+});
+
+t.test('an answer is stamped with its own second, as engines do, also right behind the turn of one', async (t) => {
+  const { engine } = await start(t);
+  const stamp = async () => (await ask(engine, '/_ping')).date;
+  await stamp();
+  mock.timers.enable({ apis: ['Date'], now: Date.UTC(2030, 0, 1, 12, 30, 59) });
+  t.teardown(() => mock.timers.reset());
+  t.equal(await stamp(), 'Tue, 01 Jan 2030 12:30:59 GMT');
 });

@@ -2,16 +2,25 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { createEta } from '../src/render.ts';
-import { toContainer } from '../src/services/containers.ts';
+import type { AlertState, Channel, Notification, Rule } from '../src/services/alert-types.ts';
+import { type Container, toContainer } from '../src/services/containers.ts';
 import type { EngineContainerDetail, EngineImageDetail } from '../src/services/docker-types.ts';
+import type { KeptEvent, Mark } from '../src/services/event-types.ts';
+import { createSearch } from '../src/services/log-search.ts';
 import type { LogLine } from '../src/services/logs.ts';
 import type { Operation } from '../src/services/operation-types.ts';
+import type { Overview } from '../src/services/overview.ts';
 import type { RebuildPreview } from '../src/services/rebuilds.ts';
+import { maskArgumentsText, maskStart, maskText, maskValueText, toText } from '../src/services/secrets.ts';
 import * as format from '../src/views/format.ts';
+import { alertBoardModel, channelFormModel, ruleFormModel } from '../src/views/models/alerts.ts';
 import { chartsModel, type StatsSample } from '../src/views/models/charts.ts';
 import { detailModel, headModel, removeContainerModel } from '../src/views/models/container.ts';
 import { groupModel, listModel, projectPageModel, projectSlug, rowModel } from '../src/views/models/containers.ts';
 import type { Can, ViewContext } from '../src/views/models/context.ts';
+import { type DashboardInput, dashboardModel } from '../src/views/models/dashboard.ts';
+import { diskModel } from '../src/views/models/disk.ts';
+import { eventListModel, eventModel, eventPageModel } from '../src/views/models/events.ts';
 import {
   type Image,
   imageDetailModel,
@@ -20,21 +29,33 @@ import {
   removeImageModel,
 } from '../src/views/models/image.ts';
 import { pruneModel, pullModel } from '../src/views/models/image-work.ts';
-import { logGapModel, logLineModel, logLinesModel, logStateModel, logViewerModel } from '../src/views/models/logs.ts';
+import { toFolded } from '../src/views/models/log-folding.ts';
+import {
+  type LineOptions,
+  type LogViewerInput,
+  logGapModel,
+  logLineModel,
+  logLinesModel,
+  logStateModel,
+  logViewerModel,
+} from '../src/views/models/logs.ts';
+import { chooserModel, mergedLineModel } from '../src/views/models/merged-logs.ts';
 import { operationListModel, operationModel, operationsNowModel } from '../src/views/models/operations.ts';
 import { hostName, toPortModels } from '../src/views/models/ports.ts';
 import { rebuildModel, rebuildProjectModel } from '../src/views/models/rebuild.ts';
 import { exitWords, toStateModel } from '../src/views/models/states.ts';
-import { maskArgumentsText, maskText, maskValueText, toText } from '../src/views/secrets.ts';
 
 const eta = createEta();
 const now = Date.parse('2025-01-24T14:15:00Z');
 const id = 'ab'.repeat(32);
 const imageId = `sha256:${'cd'.repeat(32)}`;
-const all: Can = { control: true, remove: true, images: true, rebuild: true, reveal: true };
-const nothing: Can = { control: false, remove: false, images: false, rebuild: false, reveal: false };
+const all: Can = { control: true, remove: true, images: true, rebuild: true, alerts: true, reveal: true };
+const nothing: Can = { control: false, remove: false, images: false, rebuild: false, alerts: false, reveal: false };
 const context: ViewContext = { now, host: 'docker.example:3000', base: '/sub', can: all };
 const hostile = `"'><img src=x onerror=alert(1)><script>alert(2)</script>\u202e\0 style="x" javascript:alert(3) ${'long '.repeat(300)}`;
+
+/** The charts of a container over the last hour. */
+const hour = { path: `/containers/${id}/stats`, window: { range: '1h', from: now - 3_600_000, to: now } };
 
 type Names = { name?: string; project?: string; service?: string; image?: string; state?: string; status?: string };
 
@@ -160,6 +181,12 @@ const sample = (seconds: number, change: Partial<StatsSample> = {}): StatsSample
   ...change,
 });
 
+/** A line of JSON with a text wherever one can stand. */
+function foldedOf(text: string) {
+  const fields = { level: text, [text]: text, [`${text} too`]: { a: text }, msg: text };
+  return toFolded(JSON.stringify(fields), createSearch({ q: text.slice(0, 5) })?.mark);
+}
+
 const line = (text: string, cursor = 'c1'): LogLine => ({
   at: '2025-01-24T14:14:59.123456789Z',
   cursor,
@@ -209,16 +236,38 @@ function templates(text: string, can: Can = all): Record<string, object> {
     view,
   );
   const samples = [sample(30), sample(20, { cpuPercentMax: 50 }), sample(10)];
-  const charts = chartsModel({ id, range: '1h', stepSeconds: 10, samples }, '1h', now, view);
+  const charts = chartsModel({ stepSeconds: 10, samples }, hour, view);
+  const ofText = [{ project: text, title: text, running: 1, total: 1, containers: [container({ name: text })] }];
+  const chooser = chooserModel(ofText, [text], [text], view);
+  const pageHref = `/sub/logs?container=${encodeURIComponent(text)}`;
+  const toLines = (options: LineOptions) => ({
+    entries: [mergedLineModel(line(text), { label: text, hue: 1 }, { ...options, pageHref })],
+  });
   const logs = logViewerModel(
     {
+      merged: { toLines, marked: text, notes: [text], isPartial: false, names: [text], chooser },
       title: text,
       href: '/sub/containers/web/logs',
+      fragmentHref: '/sub/fragments/containers/web/logs',
       backHref: '/sub/containers/web',
       live: `/sub/live?q=${encodeURIComponent(text)}`,
-      entries: [line(text), { lines: 1204 }],
-      query: { q: text, stream: text, tail: text, since: text, until: text },
-      cut: true,
+      slice: { lines: [line(text)], earlier: text, later: text, isCutShort: false, end: text },
+      query: {
+        q: text,
+        regex: text,
+        case: text,
+        invert: '',
+        stream: text,
+        level: text,
+        context: text,
+        tail: text,
+        since: text,
+        until: text,
+        at: text,
+      },
+      search: createSearch({ q: text }),
+      place: '',
+      at: undefined,
       pane: false,
     },
     view,
@@ -290,14 +339,22 @@ function templates(text: string, can: Can = all): Record<string, object> {
     'fragments/image/layers': imageDetail,
     'fragments/image/state': imageDetail,
     'fragments/image/actions': imageDetail,
+    ...dashboardTemplates(text, foreign, view),
     'fragments/stats/charts': charts,
     'fragments/stats/chart': charts.stats.charts[0] ?? {},
     'fragments/logs/viewer': logs,
+    'fragments/logs/notes': { notes: [text] },
+    'fragments/logs/chooser': chooser,
+    'pages/choose-logs': chooser,
     'fragments/logs/toolbar': logs,
-    'fragments/logs/line': logLineModel(line(text), { q: text }),
+    'fragments/logs/when': logs,
+    'fragments/logs/display': logs,
+    'fragments/logs/line': logLineModel(line(text), { base: '/sub', mark: createSearch({ q: text })?.mark }),
+    'fragments/logs/folded': { folded: foldedOf(text) },
+    'fragments/logs/segments': { segments: [{ text, classes: 'ansi-red', found: true }] },
     'fragments/logs/gap': logGapModel({ since: text }),
     'fragments/logs/lines': { linesHtml: '<p>lines</p>' },
-    'fragments/logs/entries': logLinesModel([line(text)]),
+    'fragments/logs/entries': logLinesModel([line(text)], { base: '/sub' }),
     'fragments/logs/state': logStateModel('retrying'),
     'fragments/engine-status': { engine },
     'fragments/engine-notice': { engine },
@@ -329,11 +386,141 @@ function templates(text: string, can: Can = all): Record<string, object> {
     'pages/images': images,
     'pages/image': imageDetail,
     'pages/logs': logs,
-    'pages/project': projectPageModel(group, view),
+    'pages/project': { ...projectPageModel(group, view), logsHtml: '' },
     'pages/remove-container': removeContainerModel({ container: foreign, inspect: inspect(text) }, view),
     'pages/remove-image': removeImageModel(image(text), view),
     'pages/error': { base: '/sub', problem },
     ...work.templates,
+    ...eventTemplates(text, view),
+    ...alertTemplates(text, view),
+  };
+}
+
+/** What shows alerts: a rule of each kind that has fields of its own, channels, what fires, and a failed notification. */
+function alertTemplates(text: string, view: ViewContext) {
+  const log = { kind: 'log', pattern: text, regex: true, matchCase: true, stream: '' } as const;
+  const scope = { project: text, containers: [text] };
+  const rule: Rule = {
+    ...{ id: 7, name: text, watch: log, scope, channels: [3], enabled: true },
+    ...{ cooldownSeconds: 900, tellsResolved: true },
+  };
+  const cpu: Rule = { ...rule, watch: { kind: 'cpu', bound: 90, unit: 'core', forSeconds: 60 } };
+  const channel: Channel = {
+    ...{ id: 3, name: text, kind: 'webhook', origin: text, hasToken: true, priority: 4 },
+    ...{ recipients: [text], lines: 5, isLost: true },
+  };
+  const subject = { name: text, id, image: text, project: text, service: text };
+  const facts = { kind: 'log', text, stream: 'stdout', pattern: text } as const;
+  const moments = { since: view.now, lastAt: view.now, toldAt: 0 };
+  const state: AlertState = {
+    ...{ subject, isFiring: true, count: 2, facts, due: '', end: '', isTold: true },
+    ...moments,
+  };
+  const item = { subject, at: view.now, since: view.now, count: 2, facts, end: '', lines: [text] } as const;
+  const notification: Notification = {
+    ...{ id: 9, rule: text, channel: 3, channelName: text, state: 'failed', attempts: 2, result: text },
+    notice: {
+      ...{ what: 'firing', rule: { id: 7, name: text, kind: 'log' }, at: view.now, more: 1 },
+      items: [{ ...item, lines: [text] }],
+    },
+    ...{ dueAt: view.now, createdAt: view.now, finishedAt: null },
+  };
+  const board = alertBoardModel(
+    {
+      ...{ rules: [rule, cpu], channels: [channel], firing: [{ rule, state }], notifications: [notification] },
+      ...{ logStatus: { followed: 1, left: 1, stopped: [1] }, hasMail: false, hasFigures: false },
+    },
+    view,
+  );
+  const { rules, channels, notifications, ruleKinds } = board.alerts;
+  return {
+    'fragments/alerts/board': board,
+    'fragments/alerts/rule': { ...board, rule: rules[0] },
+    'fragments/alerts/channel': { ...board, channel: channels[0] },
+    'fragments/alerts/notification': { notification: notifications[0] },
+    'fragments/alerts/kind': { kind: ruleKinds[0] },
+    'pages/alerts': board,
+    'pages/alert-rule': ruleFormModel(rule, { channels: [channel], projects: [text] }, view),
+    'pages/alert-channel': channelFormModel('ntfy', channel, 20, view),
+  };
+}
+
+/** A dashboard of a project with a hostile name, in which one container uses most of all. */
+function dashboardTemplates(text: string, foreign: Container, view: ViewContext) {
+  const top = [{ container: foreign, value: 12 }];
+  const rates = { networkRxBytes: 1, networkTxBytes: null, blockReadBytes: 3, blockWriteBytes: 4 };
+  const overview: Overview = {
+    total: 3,
+    states: { running: 1, [text]: 2 },
+    health: { healthy: 1 },
+    totals: { sampled: 1, cpuPercent: 12, memoryBytes: 5e6, pids: 7, rates },
+    top: { cpu: top, memory: top, network: [], block: top },
+  };
+  const machine = { isThere: true, cpus: 4, memoryBytes: 16e9 };
+  const dashboard = dashboardModel({ project: text, machine, overview, trend: () => [1, 2, 3] }, view);
+  const share = { count: 2, active: 1, bytes: 5e9, reclaimableBytes: 2e9 };
+  const disk = { images: share, containers: share, volumes: null, buildCache: null };
+  const state = { isReading: false, readAt: view.now - 60_000, failure: text, figures: disk };
+  return {
+    'fragments/dashboard/now': dashboard,
+    'fragments/dashboard/top': dashboard,
+    'fragments/dashboard/disk': diskModel(state, text, view),
+    'fragments/dashboard/dashboard': { nowHtml: '<p>now</p>', topHtml: '', chartsHtml: '', diskHtml: '' },
+    'pages/dashboard': { dashboardHtml: '<p>dashboard</p>' },
+    'pages/project-stats': { base: '/sub', title: text, projectHref: '/sub/projects/x', dashboardHtml: '' },
+  };
+}
+
+/** What shows the history: a death with everything that can be kept of it, and a gap. */
+function eventTemplates(text: string, view: ViewContext) {
+  const at = view.now * 1_000;
+  const base = { id: 1, at, type: 'container', subject: id, name: text, timeline: text, former: text } as const;
+  const details = { image: text, exitCode: 137, killedBy: text, doing: text, actor: text, operation: 7 };
+  const dead: KeptEvent = { ...base, action: 'die', trouble: 'died', details };
+  const words: KeptEvent[] = [
+    { ...base, action: 'create', trouble: '', details: { image: text, imageBefore: { image: text } } },
+    { ...base, action: 'rename', trouble: '', details },
+    {
+      ...base,
+      type: 'action',
+      action: 'stop',
+      trouble: 'failed',
+      details: { actor: text, state: 'failed', message: text },
+    },
+    { ...base, type: 'operation', action: 'rebuild', trouble: '', details: { ...details, message: text, took: 5 } },
+    { ...base, type: 'gap', action: 'missing', trouble: 'gap', details: { from: at - 5_000_000 } },
+    { ...base, type: 'network', action: 'connect', trouble: '', details: { container: { id, name: text } } },
+  ];
+  const lines = [{ at: line(text).at, cursor: line(text).cursor, stream: 'stderr', text } as const];
+  const figures = { at: view.now - 2_000, cpuPercent: 12, memoryBytes: 5e6, memoryLimitBytes: 1e7 };
+  const death = { at, container: id, timeline: text, lines, note: text, figures };
+  const found = {
+    events: [dead, ...words],
+    deaths: new Map([[`${id}@${at}`, death]]),
+    hasOlder: true,
+    extent: { oldestAt: at, fullAt: view.now },
+    bounds: { days: 90, rows: 1_000 },
+  };
+  const query = {
+    container: text,
+    type: '',
+    action: text,
+    trouble: 'any',
+    since: text,
+    until: '',
+    before: '',
+    limit: 50,
+  };
+  const list = eventListModel(found, query, view, text);
+  const page = eventPageModel(found, query, view);
+  return {
+    'fragments/events/row': eventModel(dead, death, true, view),
+    'fragments/events/list': list,
+    'fragments/events/head': list,
+    'fragments/events/foot': page,
+    'fragments/events/toolbar': page,
+    'pages/events': page,
+    'pages/timeline': { headHtml: '', listHtml: '', listHref: '/sub/containers', name: text },
   };
 }
 
@@ -497,6 +684,29 @@ t.test('Secrets', async (t) => {
   ]);
 });
 
+t.test('A secret is masked before a text is cut', (t) => {
+  const url = (start: number) => `${'x'.repeat(start - 1)} postgres://app:hunter2hunter2@db/shop`;
+  for (let start = 470; start < 500; start += 1) {
+    const text = maskStart(url(start), 500);
+    t.notMatch(text, /hunter|app:h/, `from character ${start} on`);
+    t.ok(text.length <= 500);
+  }
+  t.equal(maskStart('short', 500), 'short');
+  t.equal(maskStart('a'.repeat(9_000), 500), `${'a'.repeat(499)}…`);
+  t.notMatch(maskStart(`PRIVATE_KEY="${'MII '.repeat(9_000)}"`, 500), /MII/, 'one whose end is far behind the cut');
+  t.end();
+});
+
+t.test('No line takes long to be searched for secrets, whatever stands in it', (t) => {
+  const started = performance.now();
+  for (const part of ['key', '-key', 'a.', "key='", 'key="', 'key = ', ' --token', 'Bearer '])
+    maskText(part.repeat(8_000));
+  for (const part of ['a://:', 'https://a', 'a://a:b@']) maskStart(part.repeat(8_000), 500);
+  // It was more than a minute for 4,000 characters; a slow machine takes a tenth of this.
+  t.ok(performance.now() - started < 5_000);
+  t.end();
+});
+
 t.test('The hooks that others rely on', async (t) => {
   const row = render('fragments/containers/row', 'web').trim();
   t.match(
@@ -540,7 +750,10 @@ t.test('The hooks that others rely on', async (t) => {
 });
 
 t.test('Log lines', async (t) => {
-  const html = eta.render('fragments/logs/entries', logLinesModel([line('a', 'c1'), { lines: 1204 }, line('b', 'c2')]));
+  const html = eta.render(
+    'fragments/logs/entries',
+    logLinesModel([line('a', 'c1'), { lines: 1204 }, line('b', 'c2')], { base: '' }),
+  );
   t.equal(
     eta.render('fragments/logs/lines', { linesHtml: 'x' }),
     '<div class="log-batch">x</div>',
@@ -553,11 +766,66 @@ t.test('Log lines', async (t) => {
   t.match(render('fragments/logs/viewer'), /id="log-live" hidden hx-ws:connect="[^"]+" hx-swap="none"/);
   const coloured = eta.render(
     'fragments/logs/line',
-    logLineModel(line('\u001b[31mred\u001b[0m and more'), { q: 'MORE' }),
+    logLineModel(line('\u001b[31mred\u001b[0m and more'), {
+      base: '',
+      mark: createSearch({ q: 'MORE' })?.mark,
+    }),
   );
   t.match(coloured, '<span class="ansi-red">red</span>');
   t.match(coloured, '<mark class="">more</mark>', 'what was searched for is marked, whatever its case');
-  t.match(eta.render('fragments/logs/line', logLineModel(line('<hx-partial hx-target="body">'))), '&lt;hx-partial');
+  t.match(
+    eta.render('fragments/logs/line', logLineModel(line('<hx-partial hx-target="body">'), { base: '' })),
+    '&lt;hx-partial',
+  );
+});
+
+t.test('A log viewer leads to its neighbours', async (t) => {
+  const cursor = '1737728099123456789.0';
+  const slice = { lines: [line('a', cursor)], earlier: cursor, later: undefined, isCutShort: false, end: undefined };
+  const input: LogViewerInput = {
+    title: 'web',
+    href: '/sub/containers/web/logs',
+    fragmentHref: '/sub/fragments/containers/web/logs',
+    backHref: '/sub/containers/web',
+    live: null,
+    slice,
+    query: {
+      q: 'x',
+      regex: '1',
+      case: '',
+      invert: '',
+      stream: '',
+      level: '',
+      context: '',
+      tail: '',
+      since: '',
+      until: '',
+      at: '',
+    },
+    search: undefined,
+    place: 'before',
+    at: undefined,
+    pane: false,
+  };
+  const { logs } = logViewerModel(input, context);
+  t.match(logs.earlier, {
+    href: `/sub/containers/web/logs?q=x&regex=1&before=${cursor}`,
+    fragmentHref: `/sub/fragments/containers/web/logs?q=x&regex=1&before=${cursor}`,
+    label: 'Earlier lines',
+    hidden: false,
+  });
+  t.equal(logs.later.hidden, true);
+  t.equal(logs.newestHref, '/sub/containers/web/logs?q=x&regex=1');
+  const given = { ...slice, lines: [], isCutShort: true };
+  const cut = logViewerModel({ ...input, slice: given }, context).logs;
+  t.equal(cut.earlier.label, 'Searched as far as 24 Jan 2025, 14:14:59 UTC. Search on');
+  t.equal(cut.placeholder, 'No line matches in the part that was searched.');
+  const dated = { ...input.query, since: '2025-01-24T14:01:52+01:00', until: cursor, at: 'x' };
+  t.strictSame(logViewerModel({ ...input, query: dated }, context).logs.fields, {
+    since: '2025-01-24T13:01:52',
+    until: '2025-01-24T14:14:59',
+    at: '',
+  });
 });
 
 t.test('What may not be done is not offered', async (t) => {
@@ -567,6 +835,7 @@ t.test('What may not be done is not offered', async (t) => {
     'pages/project',
     'fragments/images/list',
     'fragments/image/detail',
+    'fragments/alerts/board',
   ]) {
     t.match(render(name, 'web', all), /formaction=|\/remove"/, `${name} offers it`);
     t.notMatch(render(name, 'web', nothing), /formaction=|\/remove"/, `${name} does not`);
@@ -623,19 +892,171 @@ t.test('A project has an id of its own', async (t) => {
 
 t.test('Charts', async (t) => {
   const samples = [sample(60), sample(50), sample(20), sample(10, { networkRxBytes: 5 })];
-  const { charts } = chartsModel({ id, range: '1h', stepSeconds: 10, samples }, '1h', now, context).stats;
+  const { charts } = chartsModel({ stepSeconds: 10, samples }, hour, context).stats;
   const [cpu, memory, network] = charts.map(({ chart }) => chart);
   t.equal(cpu?.line.match(/M/g)?.length, 2, 'a gap stays a gap');
-  t.equal(memory?.top, '512 MB limit');
+  t.same(
+    memory?.levels.map(({ text }) => text),
+    ['512 MB limit', '256 MB', '0 B'],
+  );
   t.equal(network?.now, '1 B/s', 'totals are shown as rates; one that began anew has none');
-  t.match(render('fragments/stats/charts'), /<title>[0-9:]{5} UTC: 10\.0%<\/title>/, 'values are told when pointed at');
   t.match(
-    eta.render(
-      'fragments/stats/charts',
-      chartsModel({ id, range: '1h', stepSeconds: 10, samples: [] }, '1h', now, context),
-    ),
+    render('fragments/stats/charts'),
+    /<title>[0-9:]{5} UTC: 10\.0%, highest 50\.0%<\/title>/,
+    'values are told when pointed at',
+  );
+  t.match(
+    eta.render('fragments/stats/charts', chartsModel({ stepSeconds: 10, samples: [] }, hour, context)),
     'No figures yet',
   );
+});
+
+t.test('Charts tell averages, the highest, gaps and values in words', async (t) => {
+  const samples = [sample(600, { cpuPercent: 20, cpuPercentMax: 80 }), sample(590), sample(20), sample(10)];
+  const { charts, table } = chartsModel({ stepSeconds: 10, samples }, hour, context).stats;
+  const cpu = charts[0]?.chart;
+  t.match(
+    cpu?.words,
+    /^average 12\.5%, highest 80\.0%\. No figures before \d\d:\d\d, from \d\d:\d\d to \d\d:\d\d \(UTC\)\.$/,
+  );
+  t.match(charts[2]?.chart.words, /^in: average 1 B\/s.* out: average/);
+  t.ok(cpu?.peak, 'the highest is drawn');
+  t.same(
+    cpu?.legend.map(({ label }) => label),
+    ['average', 'highest'],
+  );
+  t.ok(cpu?.tips.some(({ text }) => /UTC: 15\.0%, highest 80\.0%$/.test(text)));
+  t.equal(table.rows.length, 24);
+  t.match(table.rows.at(-1)?.cells[0], '10.0%');
+  t.equal(table.rows[5]?.cells[0], 'none', 'where there is no figure, the table says so');
+  const html = render('fragments/stats/charts');
+  t.match(html, /<desc>average [^<]+<\/desc>/);
+  t.match(html, '<th scope="col">Network</th>');
+});
+
+t.test('Charts tell since when nothing is known, and what is marked where nothing is', async (t) => {
+  const samples = [sample(3_595), sample(3_590), sample(1_800)];
+  const marks: Mark[] = [{ at: now - 600_000, kind: 'die', title: 'Ended with code 1' }];
+  const last: Mark = { at: now, kind: 'start', title: 'started' };
+  const { charts } = chartsModel({ stepSeconds: 10, samples }, hour, context, [...marks, last]).stats;
+  const cpu = charts[0]?.chart;
+  t.match(cpu?.words, 'No figures from 13:15 to 13:45, since 13:45 (UTC).');
+  t.same(
+    cpu?.tips.slice(-2).map(({ text }) => text),
+    ['14:05 UTC: no figures\n14:05 UTC Ended with code 1', '14:15 UTC: no figures\n14:15 UTC started'],
+    'keys reach them, also the one at the very end',
+  );
+  const { stats } = chartsModel({ stepSeconds: 10, samples: [] }, hour, context, marks);
+  t.match(stats.empty, /^No figures yet.* Marked: 14:05 UTC Ended with code 1\.$/);
+});
+
+t.test('Charts lead to earlier and later times, closer and wider', async (t) => {
+  const links = (window: { range: string; from: number; to: number }) => {
+    const { zoom } = chartsModel(
+      { stepSeconds: 10, samples: [] },
+      { path: '/containers/web/stats', window },
+      context,
+    ).stats;
+    const spans = zoom.links.map(({ label, href }) => {
+      const query = new URL(href, 'http://x').searchParams;
+      const [from, to] = ['from', 'to'].map((name) => (Number(query.get(name)) * 1_000 - now) / 60_000);
+      return [label, from, to];
+    });
+    return { ...zoom, spans };
+  };
+  const whole = links(hour.window);
+  t.same(whole.spans, [
+    ['Earlier', -90, -30],
+    ['Zoom in', -45, -15],
+  ]);
+  t.equal(whole.resetHref, null);
+  t.match(whole.links[0]?.href, '/sub/containers/web/stats?from=');
+  const own = links({ range: 'custom', from: now - 60 * 60_000, to: now - 40 * 60_000 });
+  t.same(own.spans, [
+    ['Earlier', -70, -50],
+    ['Later', -50, -30],
+    ['Zoom in', -55, -45],
+    ['Zoom out', -70, -30],
+  ]);
+  t.equal(own.resetHref, '/sub/containers/web/stats');
+  t.equal(own.words, '24 Jan 13:15 to 13:35');
+  t.match(
+    links({ range: 'custom', from: now - 90_000, to: now }).spans.map(([label]) => label),
+    ['Earlier', 'Zoom out'],
+  );
+  const night = links({ range: 'custom', from: now - 15 * 3_600_000, to: now - 14 * 3_600_000 });
+  t.equal(night.words, '23 Jan 23:15 to 24 Jan 00:15');
+  const short = chartsModel(
+    { stepSeconds: 2, samples: [sample(30), sample(20), sample(10)] },
+    { path: '/x', window: { range: 'custom', from: now - 90_000, to: now } },
+    context,
+  ).stats;
+  t.match(short.charts[0]?.chart.ticks[0]?.text, /^\d\d:\d\d:\d\d$/, 'minutes alone would all be the same');
+});
+
+t.test('A dashboard says why it has no figures', async (t) => {
+  const rates = { networkRxBytes: null, networkTxBytes: null, blockReadBytes: null, blockWriteBytes: null };
+  const overview: Overview = {
+    total: 2,
+    states: { running: 2 },
+    health: { none: 2 },
+    totals: { sampled: 0, cpuPercent: null, memoryBytes: null, pids: null, rates },
+    top: { cpu: [], memory: [], network: [], block: [] },
+  };
+  const machine = { isThere: true, cpus: 4, memoryBytes: 16e9 };
+  const why = (more: Partial<DashboardInput>, view = context) =>
+    dashboardModel({ project: null, machine, overview, trend: () => [], ...more }, view).now;
+  t.match(why({}).why, /^No figures yet/);
+  t.match(why({}, { ...context, figuresOff: true }).why, 'STATS_INTERVAL=0');
+  t.match(why({ machine: { ...machine, isThere: false } }).why, /^The engine does not answer/);
+  t.match(why({ overview: { ...overview, states: { exited: 2 } } }).why, /^Nothing runs/);
+  const empty = why({ overview: { ...overview, total: 0, states: {}, health: {} } });
+  t.match(empty, { why: 'No containers.', tiles: [], states: [] });
+  const { disk } = diskModel({ isReading: true, readAt: null, failure: '', figures: null }, null, context);
+  t.match(disk, { rows: [], none: /measuring/, isReading: true, age: null });
+});
+
+t.test('Charts have no rate for a step that is not over', async (t) => {
+  for (const [range, step] of [
+    ['1h', 10],
+    ['30d', 7_200],
+  ] as const) {
+    const samples = [2.5, 1.5, 0.5].map((steps, n) => sample(steps * step, { networkRxBytes: n * step * 1_000 }));
+    samples[2] = sample(0.5 * step, { networkRxBytes: 1.2 * step * 1_000 });
+    const from = now - (range === '1h' ? 1 : 720) * 3_600_000;
+    const view = { path: `/containers/${id}/stats`, window: { range, from, to: now } };
+    const { charts } = chartsModel({ stepSeconds: step, samples }, view, context).stats;
+    t.equal(charts[2]?.chart.now, '1 kB/s', `the newest that is known, ${range}`);
+    t.equal(charts[0]?.chart.now, '10.0%', 'an average is known at any time');
+  }
+});
+
+t.test('Charts mark what happened on their time axis', async (t) => {
+  const at = (seconds: number, kind: Mark['kind'], title: string): Mark => ({ at: now - seconds * 1000, kind, title });
+  const marks = [
+    at(1_800, 'die', hostile),
+    at(1_801, 'oom', 'killed: out of memory'),
+    at(900, 'start', 'started'),
+    at(4_000, 'rebuild', 'before the time that is shown'),
+    ...[1, 2, 3, 4].map((n) => at(300 + n, 'health', `became unhealthy (${n})`)),
+  ];
+  const samples = [sample(30), sample(20), sample(10)];
+  const model = chartsModel({ stepSeconds: 10, samples }, hour, context, marks);
+  for (const { chart } of model.stats.charts) {
+    t.match(chart.marks, [
+      { x: '50%', glyph: 's-oom', tone: 'tone-bad', title: /out of memory\n.*UTC/ },
+      { x: '75%', glyph: 's-running', tone: 'tone-ok', title: /^\d\d:\d\d UTC started$/ },
+      { glyph: 's-unhealthy', title: /and 1 more$/ },
+    ]);
+    t.equal(chart.marks.length, 3, 'those that would cover each other are one');
+  }
+  t.match(model.stats.charts[0]?.chart.words, /Marked: 2 earlier; \d\d:\d\d UTC started; .*unhealthy \(1\)\.$/);
+  const html = eta.render('fragments/stats/charts', model);
+  t.match(html, /<svg class="mark tone-ok" x="75%"><title>\d\d:\d\d UTC started<\/title><line class="ev"/);
+  t.notMatch(html, hostile, 'a title is escaped');
+  const unmarked = chartsModel({ stepSeconds: 10, samples }, hour, context);
+  const plain = eta.render('fragments/stats/charts', unmarked);
+  t.notMatch(plain, 'class="mark');
 });
 
 t.test('Numbers and times as people read them', async (t) => {

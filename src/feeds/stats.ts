@@ -4,15 +4,22 @@ import { morph } from './frames.ts';
 import { createThrottle } from './ticker.ts';
 
 const everyTickMs = 250;
+/** Of all that happens on the machine little concerns one container. */
+const everyEventMs = 2_000;
 
 /** The time axis moves on by itself, and an hour's chart is 300 dots wide. */
 const clockMs = 60_000;
 
 /**
- * Opens the feed of one container's charts. Those of the last hour are drawn anew with each sample, those of longer
- * ranges, of which a sample is no dot, once a minute.
+ * Opens the feed of the charts of one container, or of a sum (`isMarked` tells whether events are drawn on them). Those of the last hour are drawn anew with each sample and whenever something
+ * happened, those of longer ranges, of which a sample is no dot, once a minute.
  */
-export function openStats(deps: Deps, id: string, isLong: boolean, renderCharts: () => Promise<string>): OpenFeed {
+export function openStats(
+  deps: Deps,
+  series: string,
+  { isLong, isMarked }: { isLong: boolean; isMarked: boolean },
+  renderCharts: () => Promise<string>,
+): OpenFeed {
   return (push, fail) => {
     let charts = '';
     let isClosed = false;
@@ -38,8 +45,13 @@ export function openStats(deps: Deps, id: string, isLong: boolean, renderCharts:
 
     const throttle = createThrottle(() => void draw(), everyTickMs);
     const clock = setInterval(() => void draw(), clockMs);
-    const stop = deps.stats.onTick((ids) => {
-      if (!isLong && ids.includes(id)) throttle.ask();
+    const stopTicks = deps.stats.onTick((ids) => {
+      if (!isLong && ids.includes(series)) throttle.ask();
+    });
+    // What happened is marked on the axis, also of a container that is not sampled any more.
+    const events = createThrottle(() => void draw(), everyEventMs);
+    const stopHistory = deps.history.onChange(() => {
+      if (!isLong && isMarked) events.ask();
     });
 
     return {
@@ -49,7 +61,9 @@ export function openStats(deps: Deps, id: string, isLong: boolean, renderCharts:
         isClosed = true;
         clearInterval(clock);
         throttle.stop();
-        stop();
+        events.stop();
+        stopTicks();
+        stopHistory();
       },
     };
   };

@@ -3,7 +3,7 @@ import { Problem } from '../errors.ts';
 import type { Can } from '../views/models/context.ts';
 
 /** What somebody may do; `public` asks for nothing. */
-export type Capability = 'public' | 'read' | 'control' | 'images' | 'rebuild' | 'remove' | 'admin';
+export type Capability = 'public' | 'read' | 'control' | 'images' | 'rebuild' | 'remove' | 'alerts' | 'admin';
 
 /**
  * The access table: every route by method and path, and the capability that it asks for. A route that is not here does
@@ -19,7 +19,15 @@ const table: Record<string, Capability> = {
   'GET /': 'read',
   'GET /live': 'read',
   'GET /api/openapi.json': 'read',
+  'GET /metrics': 'read',
   'POST /preferences': 'read',
+
+  'GET /dashboard': 'read',
+  'GET /fragments/dashboard': 'read',
+  'GET /api/dashboard': 'read',
+  // The engine measures: nothing is changed by it.
+  'POST /dashboard/disk': 'read',
+  'POST /api/dashboard/disk': 'read',
 
   'GET /containers': 'read',
   'GET /fragments/containers': 'read',
@@ -46,10 +54,48 @@ const table: Record<string, Capability> = {
   'GET /containers/:id/stats': 'read',
   'GET /fragments/containers/:id/stats': 'read',
   'GET /api/containers/:id/stats': 'read',
+  'GET /containers/:id/timeline': 'read',
+  'GET /fragments/containers/:id/timeline': 'read',
+  'GET /api/containers/:id/timeline': 'read',
+
+  'GET /logs': 'read',
+  'GET /fragments/logs': 'read',
+  'GET /api/logs': 'read',
+
+  'GET /events': 'read',
+  'GET /fragments/events': 'read',
+  'GET /api/events': 'read',
+
+  'GET /alerts': 'read',
+  'GET /fragments/alerts': 'read',
+  'GET /api/alerts': 'read',
+  'GET /api/alerts/notifications': 'read',
+  'GET /alerts/rules/new': 'alerts',
+  'GET /alerts/rules/:n': 'alerts',
+  'POST /alerts/rules': 'alerts',
+  'POST /api/alerts/rules': 'alerts',
+  'POST /alerts/rules/:n': 'alerts',
+  'POST /api/alerts/rules/:n': 'alerts',
+  'POST /alerts/rules/:n/:action': 'alerts',
+  'POST /api/alerts/rules/:n/:action': 'alerts',
+  'GET /alerts/channels/new': 'alerts',
+  'GET /alerts/channels/:n': 'alerts',
+  'POST /alerts/channels': 'alerts',
+  'POST /api/alerts/channels': 'alerts',
+  'POST /alerts/channels/:n': 'alerts',
+  'POST /api/alerts/channels/:n': 'alerts',
+  'POST /alerts/channels/:n/:action': 'alerts',
+  'POST /api/alerts/channels/:n/:action': 'alerts',
 
   'GET /projects/:project': 'read',
   'GET /fragments/projects/:project': 'read',
   'GET /api/projects/:project': 'read',
+  'GET /projects/:project/logs': 'read',
+  'GET /fragments/projects/:project/logs': 'read',
+  'GET /api/projects/:project/logs': 'read',
+  'GET /projects/:project/stats': 'read',
+  'GET /fragments/projects/:project/stats': 'read',
+  'GET /api/projects/:project/stats': 'read',
   'GET /projects/:project/rebuild': 'rebuild',
   'POST /projects/:project/rebuild': 'rebuild',
   'POST /api/projects/:project/rebuild': 'rebuild',
@@ -90,7 +136,7 @@ const table: Record<string, Capability> = {
 };
 
 /** The capabilities that change something, which `READ_ONLY` switches off. */
-const changing: ReadonlySet<Capability> = new Set(['control', 'images', 'rebuild', 'remove']);
+const changing: ReadonlySet<Capability> = new Set(['control', 'images', 'rebuild', 'remove', 'alerts']);
 
 /**
  * The capability that a route asks for; HEAD is GET.
@@ -115,5 +161,12 @@ export function checkCapability(capability: Capability, config: Config): void {
 /** What everybody may do under these settings. */
 export function offers(config: Config): Can {
   const canChange = !config.readOnly;
-  return { control: canChange, remove: canChange, images: canChange, rebuild: canChange, reveal: true };
+  return {
+    control: canChange,
+    remove: canChange,
+    images: canChange,
+    rebuild: canChange,
+    alerts: canChange,
+    reveal: true,
+  };
 }

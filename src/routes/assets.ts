@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { brotliCompress, gzip } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
 import { Problem } from '../errors.ts';
 
-type Asset = { name: string; type: string; plain: Buffer; gzip: Buffer; br: Buffer };
+type Asset = { name: string; type: string; encoded: Record<Encoding, () => Buffer | Promise<Buffer>> };
+type Encoding = 'plain' | 'gzip' | 'br';
 
 /** Where the pages' style sheet and script are served; the addresses change with their content. */
 export type AssetUrls = { css: string; js: string };
@@ -18,15 +20,29 @@ function htmxFile(name: string): Buffer {
   return readFileSync(join(root, 'dist', name));
 }
 
-/** Names an asset by its content and compresses it once. */
+/** Names an asset by its content; it is compressed once, when somebody asks for it, which takes a tenth of a second. */
 function toAsset(stem: string, extension: string, type: string, plain: Buffer): Asset {
   const hash = createHash('sha256').update(plain).digest('hex').slice(0, 12);
   return {
     name: `${stem}.${hash}.${extension}`,
     type,
-    plain,
-    gzip: gzipSync(plain, { level: 9 }),
-    br: brotliCompressSync(plain),
+    encoded: {
+      plain: () => plain,
+      gzip: once(() => promisify(gzip)(plain, { level: 9 })),
+      br: once(() => promisify(brotliCompress)(plain)),
+    },
+  };
+}
+
+/** Remembers what was made, and tries again where that failed. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make().catch((error: unknown) => {
+      made = undefined;
+      throw error;
+    });
+    return made;
   };
 }
 
@@ -36,7 +52,8 @@ function toAsset(stem: string, extension: string, type: string, plain: Buffer): 
  */
 function readAssets() {
   const newline = Buffer.from('\n;\n');
-  const scripts = [htmxFile('htmx.min.js'), htmxFile('ext/hx-ws.min.js'), publicFile('app.js')];
+  const own = ['log-lines.js', 'app.js'].map(publicFile);
+  const scripts = [htmxFile('htmx.min.js'), htmxFile('ext/hx-ws.min.js'), ...own];
   const script = Buffer.concat(scripts.flatMap((part) => [withoutSourceMap(part), newline]));
   return {
     css: toAsset('app', 'css', 'text/css; charset=utf-8', publicFile('app.css')),
@@ -53,18 +70,19 @@ export function registerAssets(app: FastifyInstance, base: string): AssetUrls {
   const icon = publicFile('favicon.svg');
   const byName = new Map(Object.values(assets).map((asset) => [asset.name, asset]));
 
-  app.get<{ Params: { file: string } }>('/assets/:file', { config: { rateLimit: false } }, (request, reply) => {
+  app.get<{ Params: { file: string } }>('/assets/:file', { config: { rateLimit: false } }, async (request, reply) => {
     const asset = byName.get(request.params.file);
     if (!asset) throw new Problem('not_found', 'No such file.');
     const accepted = request.headers['accept-encoding'] ?? '';
     const encoding = /\bbr\b/.test(accepted) ? 'br' : /\bgzip\b/.test(accepted) ? 'gzip' : 'plain';
+    const content = await asset.encoded[encoding]();
     if (encoding !== 'plain') reply.header('content-encoding', encoding);
     return reply
       .header('cache-control', 'public, max-age=31536000, immutable')
       .header('vary', 'accept-encoding')
       .header('cross-origin-resource-policy', 'cross-origin')
       .type(asset.type)
-      .send(asset[encoding]);
+      .send(content);
   });
 
   for (const path of ['/favicon.svg', '/favicon.ico']) {

@@ -1,8 +1,8 @@
 import type { Static } from 'typebox';
-import type { Container } from '../services/containers.ts';
+import { type Container, quotaOf } from '../services/containers.ts';
 import type { EngineContainerDetail } from '../services/docker-types.ts';
+import { maskArgumentsText, maskText, maskValueText, toText } from '../services/secrets.ts';
 import { statusText } from '../services/status-words.ts';
-import { maskArgumentsText, maskText, maskValueText, toText } from '../views/secrets.ts';
 import type * as schemas from './schemas.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -107,11 +107,10 @@ const toNetworks = ({ NetworkSettings: settings }: EngineContainerDetail) =>
   }));
 
 function toLimits({ HostConfig: host }: EngineContainerDetail) {
-  const quota = host?.CpuQuota && host.CpuQuota > 0 ? host.CpuQuota / (host.CpuPeriod || 100_000) : null;
   return {
     memoryBytes: host?.Memory || null,
     memoryReservationBytes: host?.MemoryReservation || null,
-    cpus: host?.NanoCpus ? host.NanoCpus / 1e9 : quota,
+    cpus: quotaOf(host),
     cpuset: host?.CpusetCpus ?? '',
     pids: host?.PidsLimit && host.PidsLimit > 0 ? host.PidsLimit : null,
   };

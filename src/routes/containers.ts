@@ -16,7 +16,8 @@ import { headModel, removeContainerModel } from '../views/models/container.ts';
 import { rowModel } from '../views/models/containers.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { toContainerDetailJson, toContainerJson } from './container-json.ts';
-import { logPane } from './logs.ts';
+import { logPane, signalOf } from './logs.ts';
+import { actorOf } from './operation-answers.ts';
 import {
   answerFrame,
   isHtmx,
@@ -135,7 +136,7 @@ export function registerContainers(app: App, deps: Deps): void {
   // ── what can be done ──
 
   app.post('/containers/:id/:action', { schema: { params: ActionParams } }, async (request, reply) => {
-    const container = await act(await find(request), request.params.action);
+    const container = await act(request, await find(request), request.params.action);
     return answer(request, reply, container, `${container.name} was ${done[request.params.action]}.`);
   });
 
@@ -149,7 +150,7 @@ export function registerContainers(app: App, deps: Deps): void {
         response: { 200: schemas.Container },
       },
     },
-    async (request) => toContainerJson(await act(await find(request), request.params.action), Date.now()),
+    async (request) => toContainerJson(await act(request, await find(request), request.params.action), Date.now()),
   );
 
   app.get('/containers/:id/remove', { schema: { params: schemas.IdParams } }, async (request, reply) => {
@@ -167,7 +168,7 @@ export function registerContainers(app: App, deps: Deps): void {
 
   app.post('/containers/:id/remove', { schema: removeSchema }, async (request, reply) => {
     const container = await find(request);
-    await act(container, 'remove', toChoices(request.body));
+    await act(request, container, 'remove', toChoices(request.body));
     const message = `${container.name} was removed.`;
     if (isHtmx(request)) return sendFragment(reply, remove(`container-${container.id}`) + answerFrame(deps, message));
     deps.messages.leave(reply, [{ kind: 'status', text: message }]);
@@ -186,16 +187,23 @@ export function registerContainers(app: App, deps: Deps): void {
     },
     async (request) => {
       const container = await find(request);
-      await act(container, 'remove', toChoices(request.body));
+      await act(request, container, 'remove', toChoices(request.body));
       return { id: container.id, removed: true as const };
     },
   );
 
   /** Does it, and waits until the inventory shows it, so that the answer already does. */
-  async function act(container: Container, action: ContainerAction, choices?: RemoveChoices): Promise<Container> {
+  async function act(
+    request: FastifyRequest,
+    container: Container,
+    action: ContainerAction,
+    choices?: RemoveChoices,
+  ): Promise<Container> {
     requireEngine(deps);
-    await deps.operations.visit([containerClaim(container.id)], () =>
-      deps.docker.actOnContainer(container.id, action, container.name, choices),
+    await deps.history.act({ action, actor: actorOf(request), container }, () =>
+      deps.operations.visit([containerClaim(container.id)], () =>
+        deps.docker.actOnContainer(container.id, action, container.name, choices),
+      ),
     );
     await deps.inventory.refresh([container.id]);
     if (action === 'kill') await untilEnded(deps.inventory, container.id);
@@ -263,6 +271,7 @@ async function sendContainerPage(
   container: Container,
   reveal: boolean,
 ) {
+  const signal = signalOf(reply);
   const context = viewContext(request, deps);
   const body = deps.render('pages/container', {
     headHtml: deps.render(
@@ -271,7 +280,7 @@ async function sendContainerPage(
     ),
     detailHtml: await renderDetail(deps, container, context, reveal),
     chartsHtml: await renderCharts(deps, container.id, '1h', context),
-    logsHtml: deps.render('fragments/logs/viewer', await logPane(deps, container, context)),
+    logsHtml: deps.render('fragments/logs/viewer', await logPane(deps, container, context, signal)),
   });
   // With secrets shown, the page stays as it is: a push would mask them again.
   const topics = reveal ? [] : [`container:${container.id}`, `stats:${container.id}`];

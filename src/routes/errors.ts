@@ -93,7 +93,11 @@ function sendJson(problem: Problem, request: FastifyRequest, reply: FastifyReply
 
 function sendMessages(problem: Problem, request: FastifyRequest, reply: FastifyReply, deps: Deps) {
   const message = toMessage(problem);
-  if (isHtmx(request)) return sendFragment(reply, failureFrame(deps, message, request.id));
+  if (isHtmx(request)) {
+    // The page stays what it is, so the address bar must not name what was refused.
+    reply.header('hx-replace-url', 'false');
+    return sendFragment(reply, failureFrame(deps, message, request.id));
+  }
   const base = deps.config.basePath;
   return sendFragment(reply, deps.render('fragments/messages', { base, messages: [message], requestId: request.id }));
 }

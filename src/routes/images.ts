@@ -10,8 +10,8 @@ import type { EngineHistoryItem } from '../services/docker-types.ts';
 import { selectImages, type UsedImage } from '../services/image-list.ts';
 import { type ImageName, nameOf } from '../services/image-refs.ts';
 import { bareId, type Image, imageUsers, toImage } from '../services/images.ts';
+import { maskText, maskValueText, toText } from '../services/secrets.ts';
 import { imageDetailModel, removeImageModel } from '../views/models/image.ts';
-import { maskText, maskValueText, toText } from '../views/secrets.ts';
 import { answerFrame, isHtmx, requireEngine, sendFragment, sendPage, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
 

@@ -3,24 +3,38 @@ import { type Static, Type } from 'typebox';
 import type { WebSocket } from 'ws';
 import type { App, Deps } from '../deps.ts';
 import { isProblem, Problem } from '../errors.ts';
+import { openAlerts } from '../feeds/alerts.ts';
 import { openContainer, openContainerHead } from '../feeds/container.ts';
 import { createRowCaches, type ListAudience, openContainerList } from '../feeds/containers.ts';
+import { openDashboard } from '../feeds/dashboard.ts';
 import { openEngine } from '../feeds/engine.ts';
+import { openEvents } from '../feeds/events.ts';
 import { openImage } from '../feeds/image.ts';
 import { openImageList } from '../feeds/images.ts';
 import { createBatchRenderer, openEndedLog, openLog } from '../feeds/logs.ts';
+import { createMergedRenderer, openMergedLog } from '../feeds/merged-logs.ts';
 import { openOperation, openOperationList, openOperationsNow } from '../feeds/operations.ts';
 import { openStats } from '../feeds/stats.ts';
 import { checkContainerRef } from '../services/docker-gate.ts';
 import type { Connection, Live, Subscription } from '../services/live.ts';
 import { cursorBefore, parseLogTime } from '../services/log-cursor.ts';
+import { createSearch } from '../services/log-search.ts';
+import { parsePlaces } from '../services/merged-cursor.ts';
 import type { ViewContext } from '../views/models/context.ts';
+import { renderSumCharts, seriesOf } from './dashboard.ts';
 import { checkSocketOrigin } from './guards.ts';
+import { chosenLogs, type LogSubject, projectLogs } from './log-subjects.ts';
+import { toLogFilter } from './logs.ts';
+import { sinceOf } from './merged-log-query.ts';
 import { resolveContainer, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
 import { renderCharts } from './stats.ts';
+import { toWanted } from './stats-query.ts';
 
 const maxTopics = 8;
+/** The names of a hundred containers; longer addresses are refused by the server itself. */
+const maxTopicLength = 16_000;
+const defaultLogTail = 100;
 const maxSockets = 2_000;
 const maxSocketsPerClient = 50;
 const heartbeatMs = 30_000;
@@ -28,7 +42,10 @@ const closeGraceMs = 1_000;
 
 const LiveQuery = Type.Object({
   topic: Type.Union(
-    [Type.String({ maxLength: 300 }), Type.Array(Type.String({ maxLength: 300 }), { maxItems: maxTopics })],
+    [
+      Type.String({ maxLength: maxTopicLength }),
+      Type.Array(Type.String({ maxLength: maxTopicLength }), { maxItems: maxTopics }),
+    ],
     {
       default: [],
     },
@@ -42,7 +59,8 @@ type Topic = (asked: Asked) => Subscription | Promise<Subscription>;
 /** The live socket: topics in its address, HTML in its frames. */
 export function registerLive(app: App, deps: Deps): void {
   const rowCaches = createRowCaches(deps);
-  const renderBatch = createBatchRenderer(deps.render);
+  const renderBatch = createBatchRenderer(deps.render, deps.config.basePath);
+  const renderMerged = createMergedRenderer(deps.render, deps.config.basePath);
 
   /**
    * The id that a topic names. One that is complete and not known is of a container that was removed while nobody
@@ -69,6 +87,27 @@ export function registerLive(app: App, deps: Deps): void {
     };
   }
 
+  /** The log of several containers, also where none of them is there: it is followed who comes. */
+  function mergedLogTopic(subject: LogSubject, request: FastifyRequest): Subscription {
+    const query = parse(schemas.MergedLogQuery, request);
+    const filter = toLogFilter(query);
+    const wanted = { ...filter, tail: query.tail ?? defaultLogTail, places: parsePlaces(sinceOf(query)) };
+    const search = createSearch(filter);
+    const look = { selection: subject.selection, pageHref: deps.config.basePath + subject.path };
+    return { key: null, open: openMergedLog(deps, renderMerged, look, wanted, filter.invert ? undefined : search) };
+  }
+
+  function projectLogTopic(project: string, request: FastifyRequest): Subscription {
+    if (project === '' || project.length > 255)
+      throw new Problem('invalid', 'topic: logs:project:<name> takes a name.');
+    return mergedLogTopic(projectLogs(project), request);
+  }
+
+  function chosenLogTopic(names: string, request: FastifyRequest): Subscription {
+    if (names === '') throw new Problem('invalid', 'topic: logs:names:<name>,<name> takes names.');
+    return mergedLogTopic(chosenLogs('topic', names.split(',')), request);
+  }
+
   const topics: Record<string, Topic> = {
     containers: (asked) => listTopic(asked, parse(schemas.ListQuery, asked.request), 'list'),
 
@@ -88,6 +127,19 @@ export function registerLive(app: App, deps: Deps): void {
         key: JSON.stringify(['operations', state, before, limit]),
         open: openOperationList(deps, { state, before, limit }, context),
       };
+    },
+
+    events: ({ request, context }) => {
+      const query = parse(schemas.EventQuery, request);
+      return { key: JSON.stringify(['events', query]), open: openEvents(deps, query, context) };
+    },
+
+    alerts: ({ context }) => ({ key: 'alerts', open: openAlerts(deps, context) }),
+
+    timeline: ({ name, request, context }) => {
+      checkContainerRef(name);
+      const query = { container: '', ...parse(schemas.TimelineQuery, request) };
+      return { key: JSON.stringify(['timeline', name, query]), open: openEvents(deps, query, context, name) };
     },
 
     operation: async ({ name, context }) => {
@@ -116,22 +168,38 @@ export function registerLive(app: App, deps: Deps): void {
 
     stats: async ({ name, request, context }) => {
       const { id } = await find(name);
-      const { range } = parse(schemas.StatsQuery, request);
+      const { range } = parse(schemas.RangeQuery, request);
       const render = () => renderCharts(deps, id, range, context());
-      return { key: `stats:${id}:${range}`, open: openStats(deps, id, range !== '1h', render) };
+      return {
+        key: `stats:${id}:${range}`,
+        open: openStats(deps, id, { isLong: range !== '1h', isMarked: true }, render),
+      };
+    },
+
+    dashboard: ({ name, request, context }) => {
+      if (name.length > 255) throw new Problem('invalid', 'topic: dashboard:<project> takes a name.');
+      const scope = name || null;
+      const query = parse(schemas.StatsQuery, request);
+      const wanted = toWanted(query, Date.now());
+      const look = { isLong: wanted !== '1h', isMarked: scope !== null };
+      const render = () => renderSumCharts(deps, scope, wanted, context());
+      // A span of one's own choice stays as it is.
+      const charts = typeof wanted === 'string' ? openStats(deps, seriesOf(scope), look, render) : undefined;
+      const key = JSON.stringify(['dashboard', scope, query.range, query.from, query.to]);
+      return { key, open: openDashboard(deps, scope, context, charts) };
     },
 
     logs: async ({ name, request }) => {
+      if (name.startsWith('project:')) return projectLogTopic(name.slice('project:'.length), request);
+      if (name.startsWith('names:')) return chosenLogTopic(name.slice('names:'.length), request);
       const { id, isGone } = await find(name);
-      const { tail, since, q, stream } = parse(schemas.LogQuery, request);
+      const query = parse(schemas.LogQuery, request);
+      const filter = toLogFilter(query);
+      const search = createSearch(filter);
       if (isGone) return { key: null, open: openEndedLog(deps) };
-      const wanted = {
-        tail,
-        since: since ? cursorBefore(parseLogTime('since', since)) : undefined,
-        q: q || undefined,
-        stream: stream === 'stdout' || stream === 'stderr' ? stream : undefined,
-      } as const;
-      return { key: null, open: openLog(deps, renderBatch, id, wanted) };
+      const since = query.since ? cursorBefore(parseLogTime('since', query.since)) : undefined;
+      const wanted = { ...filter, tail: query.tail, since, isSeen: true };
+      return { key: null, open: openLog(deps, renderBatch, id, wanted, filter.invert ? undefined : search) };
     },
   };
 
@@ -139,12 +207,13 @@ export function registerLive(app: App, deps: Deps): void {
     const [kind = '', ...rest] = text.split(':');
     const name = rest.join(':');
     const topic = Object.hasOwn(topics, kind) ? topics[kind] : undefined;
-    const takesName = !['containers', 'images', 'operations'].includes(kind);
-    if (!topic || takesName === (name === '')) {
+    const takesName = !['containers', 'images', 'operations', 'events', 'alerts'].includes(kind);
+    if (!topic || (kind !== 'dashboard' && takesName === (name === ''))) {
       throw new Problem(
         'invalid',
         'topic: must be one of containers, images, image:<id>, container:<id>, head:<id>, project:<name>, stats:<id>, ' +
-          'logs:<id>, operations, operation:<n>.',
+          'logs:<id>, logs:project:<name>, logs:names:<name>,<name>, dashboard, dashboard:<project>, operations, ' +
+          'operation:<n>, events, timeline:<name>, alerts.',
       );
     }
     const host = request.hostname;
@@ -206,8 +275,10 @@ export function registerLive(app: App, deps: Deps): void {
     (socket, request) => {
       const leave = deps.live.join(toConnection(socket), subscriptions.get(request) ?? []);
       const stop = keepAlive(socket);
+      const lookAway = deps.attention.hold();
       socket.on('close', () => {
         stop();
+        lookAway();
         leave();
       });
     },

@@ -1,6 +1,6 @@
 import type { Static } from 'typebox';
 import type { Operation, Step } from '../services/operation-types.ts';
-import { maskText, toText } from '../views/secrets.ts';
+import { maskText, toText } from '../services/secrets.ts';
 import type * as schemas from './schemas.ts';
 
 const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

@@ -5,13 +5,14 @@ import { morph, partial } from '../feeds/frames.ts';
 import type { Container } from '../services/containers.ts';
 import type { Message, ViewContext } from '../views/models/context.ts';
 import { engineModel } from '../views/models/engine.ts';
+import { toLogDisplay } from '../views/models/log-display.ts';
 import { operationsNowModel } from '../views/models/operations.ts';
 import { offers } from './access.ts';
 
 /** What a page is called, where it stands in the navigation, and the topics (with their parameters) that keep it true. */
 export type PageHead = {
   title: string;
-  nav: 'containers' | 'images' | 'operations' | '';
+  nav: 'dashboard' | 'containers' | 'logs' | 'images' | 'operations' | 'events' | 'alerts' | '';
   /** The operation that the page itself is about: it is not told among the messages as well. */
   operation?: number;
   /** Whether it is loaded again every few seconds where scripts are off. */
@@ -31,13 +32,17 @@ export function preferencesOf(request: FastifyRequest) {
 }
 
 /** What every fragment is told: now (ms), the host name that ports are reached under, the base path, what is offered. */
-export function viewContext(request: Pick<FastifyRequest, 'hostname'>, { config }: Deps): ViewContext {
+export function viewContext(
+  request: Pick<FastifyRequest, 'hostname'> & Partial<Pick<FastifyRequest, 'cookies'>>,
+  { config }: Deps,
+): ViewContext {
   return {
     now: Date.now(),
     host: request.hostname,
     base: config.basePath,
     can: offers(config),
     figuresOff: config.statsInterval === 0,
+    logDisplay: toLogDisplay(request.cookies),
   };
 }
 
@@ -57,10 +62,19 @@ function shell(request: FastifyRequest, deps: Deps, head: PageHead, messages: Me
   };
 }
 
-/** The address of the socket that keeps views true; every page at least follows the engine's state. */
-export function liveUrl(base: string, topics: readonly string[], parameters: Record<string, string> = {}): string {
+/**
+ * The address of the socket that keeps views true; every page at least follows the engine's state. `since` are the places
+ * that a merged log was shown up to.
+ */
+export function liveUrl(
+  base: string,
+  topics: readonly string[],
+  parameters: Record<string, string> = {},
+  since: readonly string[] = [],
+): string {
   const search = new URLSearchParams(topics.map((topic): [string, string] => ['topic', topic]));
   for (const [name, value] of Object.entries(parameters)) if (value !== '') search.set(name, value);
+  for (const place of since) search.append('since', place);
   return `${base}/live?${search}`;
 }
 

@@ -1,17 +1,22 @@
 import { Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
+import { logChoiceNames, logChoices } from '../views/models/log-display.ts';
 import { wayBack } from './pages.ts';
 import { oneOf } from './schemas.ts';
 
 const yearSeconds = 365 * 24 * 3600;
 
-const names = ['theme', 'density'] as const;
+const names = ['theme', 'density', ...logChoiceNames] as const;
 
 // Said by the names: fields that are only left out of the schema are dropped in silence.
 const Preferences = Type.Object(
   {
     theme: Type.Optional(oneOf(['system', 'light', 'dark'])),
     density: Type.Optional(oneOf(['dense', 'roomy'])),
+    logTime: Type.Optional(oneOf(logChoices.logTime)),
+    logWrap: Type.Optional(oneOf(logChoices.logWrap)),
+    logSize: Type.Optional(oneOf(logChoices.logSize)),
+    logColours: Type.Optional(oneOf(logChoices.logColours)),
   },
   { propertyNames: { enum: names } },
 );

@@ -9,6 +9,8 @@ import type { Operation } from '../services/operation-types.ts';
 import { type ProjectAction, projectActions } from '../services/projects.ts';
 import { type GroupInput, projectPageModel } from '../views/models/containers.ts';
 import { toContainerJson } from './container-json.ts';
+import { signalOf } from './logs.ts';
+import { projectLogPane } from './merged-logs.ts';
 import { actorOf, sendOperation, sendOperationJson } from './operation-answers.ts';
 import { requireEngine, sendFragment, sendPage, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
@@ -23,9 +25,15 @@ export function registerProjects(app: App, deps: Deps): void {
   const params = schemas.ProjectParams;
   const emptyQuery = { q: '', state: '', project: '', sort: '' };
 
-  app.get('/projects/:project', { schema: { params } }, (request, reply) => {
+  app.get('/projects/:project', { schema: { params } }, async (request, reply) => {
     const { project } = request.params;
-    const body = deps.render('pages/project', projectPageModel(find(project), viewContext(request, deps)));
+    const context = viewContext(request, deps);
+    const model = projectPageModel(find(project), context);
+    const logsHtml = deps.render(
+      'fragments/logs/viewer',
+      await projectLogPane(deps, project, context, signalOf(reply)),
+    );
+    const body = deps.render('pages/project', { ...model, logsHtml });
     const head = {
       title: project,
       nav: 'containers',

@@ -1,7 +1,10 @@
 import { Type } from 'typebox';
 import { containerSorts, stateFilters } from '../services/container-list.ts';
+import { eventTypes, troubles } from '../services/event-types.ts';
 import { imageSorts } from '../services/image-list.ts';
+import { logLevels } from '../services/log-levels.ts';
 import { operationKinds, operationStates } from '../services/operation-types.ts';
+import { defaultEventLimit } from '../views/models/events.ts';
 import { defaultListLimit } from '../views/models/operations.ts';
 
 /** The shapes of the JSON under `/api`: they validate, they serialize, and the OpenAPI document is made of them. */
@@ -118,9 +121,10 @@ export const ImageDetail = Type.Object({
   ),
 });
 
-export const Stats = Type.Object({
-  id: Type.String(),
-  range: Type.String(),
+const seriesFields = {
+  range: Type.String({ description: '`custom` for a span of time of its own' }),
+  from: time,
+  to: time,
   stepSeconds: Type.Number(),
   samples: Type.Array(
     Type.Object({
@@ -137,6 +141,53 @@ export const Stats = Type.Object({
       pids: nullable(Type.Number()),
     }),
   ),
+};
+
+export const Stats = Type.Object({ id: Type.String(), ...seriesFields });
+
+const count = Type.Integer();
+const perSecond = nullable(Type.Number({ description: 'bytes a second' }));
+const diskShare = nullable(Type.Object({ count, active: count, bytes, reclaimableBytes: bytes }));
+const topList = (description: string) =>
+  Type.Array(Type.Object({ id: Type.String(), name: Type.String(), value: Type.Number() }), { description });
+
+export const Disk = Type.Object({
+  readAt: nullable(time),
+  isReading: Type.Boolean(),
+  failure: Type.String({ description: 'why the last try failed; empty where it did not' }),
+  images: diskShare,
+  containers: diskShare,
+  volumes: diskShare,
+  buildCache: diskShare,
+});
+
+export const Dashboard = Type.Object({
+  project: nullable(Type.String()),
+  machine: Type.Object({ cpus: count, memoryBytes: bytes }),
+  sampling: Type.Boolean({ description: 'whether figures are taken at all' }),
+  containers: Type.Object({
+    total: count,
+    states: Type.Record(Type.String(), count),
+    health: Type.Record(Type.String(), count, { description: 'of those that run; `none` has no health check' }),
+  }),
+  totals: Type.Object({
+    sampled: Type.Integer({ description: 'running containers with figures' }),
+    cpuPercent: nullable(Type.Number({ description: '100 is one core' })),
+    memoryBytes: nullable(bytes),
+    networkRxBytesPerSecond: perSecond,
+    networkTxBytesPerSecond: perSecond,
+    blockReadBytesPerSecond: perSecond,
+    blockWriteBytesPerSecond: perSecond,
+    pids: nullable(Type.Number()),
+  }),
+  top: Type.Object({
+    cpu: topList('percent, 100 is one core'),
+    memory: topList('bytes'),
+    network: topList('bytes a second, in and out'),
+    block: topList('bytes a second, read and written'),
+  }),
+  disk: Disk,
+  ...seriesFields,
 });
 
 export const ActionResult = Type.Object({
@@ -239,6 +290,11 @@ const choice = (values: readonly string[]) =>
 export const IdParams = Type.Object({ id: Type.String() });
 export const ProjectParams = Type.Object({ project: Type.String({ minLength: 1, maxLength: 255 }) });
 
+export const DiskBody = Type.Union([
+  Type.Object({ project: Type.Optional(Type.String({ maxLength: 255 })) }),
+  Type.Null(),
+]);
+
 // Links in a list carry its parameters on: what is none of them, such as a socket's topics, is dropped.
 const knownOnly = { additionalProperties: false };
 
@@ -314,6 +370,71 @@ export const OperationQuery = Type.Object(
   knownOnly,
 );
 
+const text = (maxLength: number) => Type.String({ maxLength, default: '' });
+const moment = Type.String({
+  maxLength: 64,
+  default: '',
+  description: 'RFC 3339, a date (UTC), or seconds since 1970',
+});
+
+/** What a timeline can be narrowed to; `before` is where the page before ended. */
+const eventFields = {
+  type: choice(eventTypes),
+  action: text(40),
+  trouble: choice(['any', ...troubles]),
+  since: moment,
+  until: moment,
+  before: text(40),
+  limit: Type.Integer({ minimum: 1, maximum: 200, default: defaultEventLimit }),
+};
+
+export const TimelineQuery = Type.Object(eventFields, knownOnly);
+
+export const EventQuery = Type.Object({ container: text(255), ...eventFields }, knownOnly);
+
+const optionalText = Type.Optional(Type.String());
+
+export const LastWords = Type.Object({
+  lines: Type.Array(Type.Object({ at: time, cursor: Type.String(), stream: Type.String(), text: Type.String() })),
+  note: Type.String({ description: 'why there are no lines, or not all' }),
+  cpuPercent: nullable(Type.Number({ description: '100 is one core' })),
+  memoryBytes: nullable(bytes),
+  memoryLimitBytes: nullable(bytes),
+  figuresAt: nullableTime,
+});
+
+export const Event = Type.Object({
+  id: Type.Integer(),
+  cursor: Type.String({ description: 'opaque; `before` continues behind it' }),
+  at: Type.String({ description: 'RFC 3339, microseconds' }),
+  type: Type.String({ description: eventTypes.join(', ') }),
+  action: Type.String(),
+  subject: Type.String({ description: 'the id or name that the engine gives' }),
+  name: Type.String(),
+  trouble: nullable(Type.String({ description: troubles.join(', ') })),
+  text: Type.String({ description: 'the same in words' }),
+  container: nullable(Type.String({ description: 'the name whose timeline it belongs to' })),
+  formerName: optionalText,
+  image: optionalText,
+  imageId: optionalText,
+  project: optionalText,
+  service: optionalText,
+  exitCode: Type.Optional(Type.Integer()),
+  oomKilled: Type.Optional(Type.Boolean()),
+  signal: optionalText,
+  killedBy: optionalText,
+  health: optionalText,
+  actor: optionalText,
+  doing: optionalText,
+  operation: Type.Optional(Type.Integer()),
+  state: optionalText,
+  message: optionalText,
+  tookMs: Type.Optional(Type.Number()),
+  from: Type.Optional(time),
+  lost: Type.Optional(Type.Integer()),
+  lastWords: Type.Optional(LastWords),
+});
+
 export const RemoveImageBody = Type.Union([Type.Object({ force: checkbox }), Type.Null()]);
 
 /** Whether a checkbox, or its JSON, says yes. */
@@ -322,8 +443,16 @@ export const isTicked = (value: boolean | string | undefined): boolean =>
 
 export const statsRanges = ['1h', '24h', '7d', '30d'] as const;
 
+const statsTime = (description: string) => Type.String({ maxLength: 64, default: '', description });
+
+const range = Type.Unsafe<(typeof statsRanges)[number]>({ type: 'string', enum: statsRanges, default: '1h' });
+
+export const RangeQuery = Type.Object({ range });
+
 export const StatsQuery = Type.Object({
-  range: Type.Unsafe<(typeof statsRanges)[number]>({ type: 'string', enum: statsRanges, default: '1h' }),
+  range,
+  from: statsTime('RFC 3339, a date, or seconds since 1970; with it, or `to`, a span of time instead of a range'),
+  to: statsTime('as `from`, a minute to 366 days behind it; default now'),
 });
 
 export const LogLine = Type.Object({
@@ -332,6 +461,9 @@ export const LogLine = Type.Object({
   stream: Type.Union([Type.Literal('stdout'), Type.Literal('stderr')]),
   text: Type.String(),
   container: Type.String(),
+  isContext: Type.Optional(
+    Type.Boolean({ description: 'it is shown for a match near it, and matches nothing itself' }),
+  ),
 });
 
 /** A log is a stream of lines, so nothing serializes it by these: they are for the document. */
@@ -340,12 +472,77 @@ export const LogAnswer = {
   content: { 'application/x-ndjson': { schema: LogLine }, 'text/plain': { schema: Type.String() } },
 };
 
+const tick = () => choice(['1', 'true', 'on', '0', 'false']);
+
 const logFields = {
   since: Type.String({ maxLength: 64, default: '' }),
   until: Type.String({ maxLength: 64, default: '' }),
   q: Type.String({ maxLength: 200, default: '' }),
+  regex: tick(),
+  case: tick(),
+  invert: tick(),
   stream: choice(['stdout', 'stderr']),
+  level: choice(logLevels),
+  context: Type.Integer({
+    minimum: 0,
+    maximum: 10,
+    default: 0,
+    description: 'how many lines are shown before and after each match; `tail` counts them too',
+  }),
   follow: choice(['1', 'true', '0', 'false']),
+};
+
+/** How lines are given as text. */
+const textFields = { download: tick(), timestamps: tick() };
+
+const place = Type.String({ maxLength: 64 });
+
+const mergedFields = {
+  ...logFields,
+  since: Type.Union([place, Type.Array(place, { maxItems: 200 })], {
+    default: '',
+    description: 'a time, the cursors of the last lines that are known, one for each container at most, or both',
+  }),
+};
+
+const logPlace = (description: string) => Type.String({ maxLength: 64, default: '', description });
+
+const placeFields = {
+  before: logPlace('a cursor or a time: the newest lines before it; none of the other places beside it'),
+  after: logPlace('a cursor or a time: the oldest lines after it'),
+  at: logPlace('a cursor or a time: the lines around it'),
+};
+
+const readTail = Type.Optional(
+  Type.Integer({
+    minimum: 0,
+    maximum: 5000,
+    description: '100 where no place is given, 500 before, after or at one, else all',
+  }),
+);
+
+/** What is read of the log of several containers. */
+export const MergedLogQuery = Type.Object({ tail: readTail, ...mergedFields, ...textFields, ...placeFields });
+
+const containerName = Type.String({ maxLength: 255 });
+
+/** What is read of the log of chosen containers; how many they may be is told where they are read. */
+export const ChosenLogQuery = Type.Object({
+  container: Type.Union([containerName, Type.Array(containerName, { maxItems: 2_000 })], {
+    default: [],
+    description: 'a name, several times: 100 at most',
+  }),
+  ...MergedLogQuery.properties,
+});
+
+export const MergedLogAnswer = {
+  description: 'One line of one of the logs a line',
+  content: {
+    'application/x-ndjson': {
+      schema: Type.Object({ ...LogLine.properties, service: Type.String({ description: 'or what tells it apart' }) }),
+    },
+    'text/plain': { schema: Type.String() },
+  },
 };
 
 /** What is followed over the socket: the newest lines, then every new one. */
@@ -355,13 +552,4 @@ export const LogQuery = Type.Object({
 });
 
 /** What is read of a log. */
-export const LogReadQuery = Type.Object({
-  tail: Type.Optional(
-    Type.Integer({
-      minimum: 0,
-      maximum: 5000,
-      description: '100 where neither `since` nor `until` is given, else all',
-    }),
-  ),
-  ...logFields,
-});
+export const LogReadQuery = Type.Object({ tail: readTail, ...logFields, ...textFields, ...placeFields });

@@ -67,6 +67,9 @@ const expectations: Record<string, Expectation> = {
 /** What the next list has to show so that it can be newer than this event; undefined where any will do. */
 export const expectationOf = (event: ContainerEvent): Expectation | undefined => expectations[event.action];
 
+/** Whether a list has to show the container from this event on; one that was read a moment before may not. */
+export const isBirth = (event: ContainerEvent): boolean => event.action === 'create' || event.action === 'start';
+
 // SIGINT, SIGQUIT, SIGKILL and SIGTERM; others, such as SIGHUP, don't ask it to end.
 const endingSignals = new Set(['2', '3', '9', '15']);
 

@@ -1,4 +1,4 @@
-import type { EngineContainer, EnginePort } from './docker-types.ts';
+import type { EngineContainer, EngineContainerDetail, EnginePort } from './docker-types.ts';
 import { parseStatus, type StatusWords } from './status-words.ts';
 
 /** A port of a container; `hostPort` is null where it is exposed but not published. */
@@ -72,6 +72,33 @@ const lastMs = 8.64e15;
 
 /** Seconds as ms since 1970; what no date can hold is 0. */
 export const toMs = (seconds: number): number => (Math.abs(seconds * 1000) <= lastMs ? seconds * 1000 : 0);
+
+/** How many cores' worth of time a container may use, however that was said; null where it has no such limit. */
+export function quotaOf(host: EngineContainerDetail['HostConfig']): number | null {
+  if (host?.NanoCpus) return host.NanoCpus / 1e9;
+  return host?.CpuQuota && host.CpuQuota > 0 ? host.CpuQuota / (host.CpuPeriod || 100_000) : null;
+}
+
+/** How many cores a container can keep busy: by its quota, and by the cores that it is bound to; null for all. */
+export function coresOf(host: EngineContainerDetail['HostConfig']): number | null {
+  const limits = [quotaOf(host), coresInSet(host?.CpusetCpus ?? '')].filter((limit) => limit !== null);
+  return limits.length > 0 ? Math.min(...limits) : null;
+}
+
+/** How many cores are in a set as the kernel writes it, `0-2,4`; null for an empty one, or what is none. */
+function coresInSet(text: string): number | null {
+  const spans = text.split(',').map((piece) => /^\s*(\d{1,6})(?:-(\d{1,6}))?\s*$/.exec(piece));
+  let count = 0;
+  let last = -1;
+  for (const [from, to] of spans.map((span) => toSpan(span)).sort(([a], [b]) => a - b)) {
+    if (!(to >= from)) return null;
+    count += Math.max(0, to - Math.max(from, last + 1) + 1);
+    last = Math.max(last, to);
+  }
+  return count;
+}
+
+const toSpan = (span: RegExpExecArray | null) => [Number(span?.[1]), Number(span?.[2] ?? span?.[1])] as const;
 
 /** The container's own name: of its names the one that is not a legacy link (`/other/alias`). */
 function toName(item: EngineContainer): string {

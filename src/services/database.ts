@@ -1,9 +1,9 @@
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import SQLite from 'better-sqlite3';
-import { type Generated, Kysely, SqliteAdapter, SqliteDialect, sql } from 'kysely';
+import { type Generated, Kysely, type LogEvent, SqliteAdapter, SqliteDialect, sql } from 'kysely';
 import { FileMigrationProvider, Migrator } from 'kysely/migration';
 
 /** One container whose figures are kept; its small id keeps the samples small. */
@@ -15,6 +15,25 @@ export type SamplesTable = {
   series: number;
   cpu: number | null;
   memory: number;
+  memory_limit: number | null;
+  network_rx: number;
+  network_tx: number;
+  block_read: number;
+  block_write: number;
+  pids: number;
+};
+
+/** Samples rolled up into one step; units stand in the migration that made the table. */
+export type RollupsTable = {
+  step: number;
+  at: number;
+  series: number;
+  count: number;
+  cpu_count: number;
+  cpu: number | null;
+  cpu_max: number | null;
+  memory: number;
+  memory_max: number;
   memory_limit: number | null;
   network_rx: number;
   network_tx: number;
@@ -53,13 +72,91 @@ export type RegistryDigestsTable = {
   checked_at: number;
 };
 
+/** One thing that happened, see event-types.ts; `at` in µs since 1970, `details` is JSON. */
+export type EventsTable = {
+  id: Generated<number>;
+  at: number;
+  type: string;
+  action: string;
+  subject: string;
+  name: string;
+  timeline: string;
+  former: string;
+  trouble: string;
+  details: string;
+};
+
+/** What is kept of a container's death; `lines` and `figures` are JSON. */
+export type DeathsTable = {
+  at: number;
+  container: string;
+  timeline: string;
+  lines: string;
+  note: string;
+  figures: string | null;
+};
+
+/** How far the engine's events are known: one row, times in µs, `full_at` in ms since 1970. */
+export type EventStreamTable = { id: number; last_at: number; alive_at: number; full_at: number | null };
+
+/** Where notifications go; `settings` is JSON, `sealed` is encrypted. */
+export type AlertChannelsTable = {
+  id: Generated<number>;
+  name: string;
+  kind: string;
+  settings: string;
+  sealed: string | null;
+  created_at: number;
+};
+
+/** What is watched; `settings` is JSON. */
+export type AlertRulesTable = {
+  id: Generated<number>;
+  name: string;
+  kind: string;
+  enabled: number;
+  settings: string;
+  created_at: number;
+};
+
+/** How a rule stands for a subject; `state` is JSON. */
+export type AlertStatesTable = { rule: number; subject: string; state: string };
+
+/** Up to which event the rules stand as they do: one row, `last_at` in µs since 1970. */
+export type AlertPlaceTable = { id: number; last_at: number };
+
+/** What was told, or is still to be; `content` is JSON, times in ms since 1970. */
+export type AlertNotificationsTable = {
+  id: Generated<number>;
+  rule: string;
+  channel: number;
+  channel_name: string;
+  content: string;
+  state: string;
+  attempts: number;
+  due_at: number;
+  created_at: number;
+  finished_at: number | null;
+  result: string;
+};
+
 /** All tables, as the newest migration leaves them. */
 export type Schema = {
   series: SeriesTable;
   samples: SamplesTable;
+  rollups: RollupsTable;
   operations: OperationsTable;
   rebuilds: RebuildsTable;
   registry_digests: RegistryDigestsTable;
+  events: EventsTable;
+  deaths: DeathsTable;
+  event_stream: EventStreamTable;
+  alert_channels: AlertChannelsTable;
+  alert_rules: AlertRulesTable;
+  alert_rule_channels: { rule: number; channel: number };
+  alert_states: AlertStatesTable;
+  alert_place: AlertPlaceTable;
+  alert_notifications: AlertNotificationsTable;
 };
 
 /** The open database: queries, a check that it answers, and its end. */
@@ -84,13 +181,19 @@ const migrationFolder = join(import.meta.dirname, '../../migrations');
 export async function openDatabase(dataDir: string, migrations: string = migrationFolder) {
   const path = join(dataDir, 'fairlead.db');
   const file = openFile(dataDir, path);
-  const db = new Kysely<Schema>({ dialect: createDialect(file) });
+  let failures = 0;
+  function countFailures({ level }: LogEvent): void {
+    if (level === 'error') failures += 1;
+  }
+
+  const db = new Kysely<Schema>({ dialect: createDialect(file), log: countFailures });
   try {
     await migrate(dataDir, db, migrations);
   } catch (error) {
     await db.destroy();
     throw error;
   }
+  await compact(db);
   let closed: Promise<void> | undefined;
   return {
     /** The query builder. Calls block the event loop: bound every read and write. */
@@ -113,6 +216,12 @@ export async function openDatabase(dataDir: string, migrations: string = migrati
     /** The file, for messages. */
     path,
 
+    /** How large the database and its write-ahead log are, bytes; 0 for one that is not there. */
+    sizes: async () => ({ main: await sizeOf(path), wal: await sizeOf(`${path}-wal`) }),
+
+    /** How many statements could not be carried out: a full disk, a damaged file, a lock. */
+    failures: () => failures,
+
     /** Asks the database for nothing; throws where it can't answer. */
     check: async () => {
       await sql`select 1`.execute(db);
@@ -126,9 +235,14 @@ export async function openDatabase(dataDir: string, migrations: string = migrati
   };
 }
 
+// How long a statement waits for another process that has the file, such as a backup.
+const busyMs = 5_000;
+// The same for what the next start can do as well: an end that waits longer would be killed.
+const shortBusyMs = 250;
+
 function openFile(dataDir: string, path: string): SQLite.Database {
   makeWritable(dataDir, path);
-  const file = new SQLite(path, { timeout: 5_000 });
+  const file = new SQLite(path, { timeout: busyMs });
   try {
     file.pragma('journal_mode = wal');
     file.pragma('synchronous = normal');
@@ -143,6 +257,12 @@ function openFile(dataDir: string, path: string): SQLite.Database {
     throw new DatabaseError(dataDir, sqliteReason(error), error);
   }
 }
+
+const sizeOf = (path: string): Promise<number> =>
+  stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
 
 /** SQLite gives its side files the mode of the first, so the file is made here, for its owner only. */
 function makeWritable(dataDir: string, path: string): void {
@@ -218,10 +338,37 @@ async function refuseNewer(dataDir: string, db: Kysely<Schema>, known: readonly 
   );
 }
 
+// 4 MB in pages of 4 KiB: less than that is soon used again.
+const worthPages = 1_000;
+
+/**
+ * Gives space back to the disk where most of the file is free. What is deleted is used again while the program runs, so
+ * the file is never larger than it once had to be; only here nobody waits for the rewrite. A disk too full for it, or
+ * somebody else who reads, does not keep the program from starting.
+ */
+async function compact(db: Kysely<Schema>): Promise<void> {
+  const { rows } = await sql<{ free: number; pages: number }>`
+    select freelist_count as free, page_count as pages from pragma_freelist_count, pragma_page_count`.execute(db);
+  const { free = 0, pages = 0 } = rows[0] ?? {};
+  if (free < worthPages || free < pages / 2) return;
+  try {
+    await waitAtMost(db, shortBusyMs);
+    await sql`vacuum`.execute(db);
+    await sql`pragma wal_checkpoint(truncate)`.execute(db);
+  } catch {
+    // The next start tries again.
+  } finally {
+    await waitAtMost(db, busyMs);
+  }
+}
+
 async function checkpointAndClose(db: Kysely<Schema>): Promise<void> {
   try {
+    await waitAtMost(db, shortBusyMs);
     await sql`pragma wal_checkpoint(truncate)`.execute(db);
   } finally {
     await db.destroy();
   }
 }
+
+const waitAtMost = (db: Kysely<Schema>, ms: number) => sql`pragma busy_timeout = ${sql.lit(ms)}`.execute(db);

@@ -26,6 +26,8 @@ export type EngineTimeouts = {
   registry: number;
   pull: number;
   prune: number;
+  /** Of the disk use, for which some engines measure every volume. */
+  usage: number;
 };
 
 /** A call's method and path, its subject for error sentences, and its bounds. */
@@ -54,6 +56,10 @@ const lines = {
   pings: { keepAlive: false, maxSockets: 2 },
 };
 
+/** How often an endpoint was asked; in its path `:id` stands for the container, image or network. */
+export type CallCount = { method: string; endpoint: string; calls: number; failures: number };
+
+const idSegment = /^\/(containers|images|networks|distribution)\/(?!(?:json|create|prune)$)[^/]+/;
 const maxAnswerBytes = 64 * 1024 * 1024;
 
 // The modem calls back only for statuses it knows; knowing them all leaves the reading of errors to this file.
@@ -74,16 +80,29 @@ export function createDockerConnection(address: EngineAddress) {
     Object.entries(lines).map(([line, bounds]) => [line, createClient(address, bounds)]),
   ) as Record<Line, Client>;
 
+  const asked = new Map<string, CallCount>();
+
+  function count({ method, path }: Call): CallCount {
+    const endpoint = path.replace(idSegment, '/$1/:id');
+    const key = `${method} ${endpoint}`;
+    const counted = asked.get(key) ?? { method, endpoint, calls: 0, failures: 0 };
+    asked.set(key, counted);
+    counted.calls += 1;
+    return counted;
+  }
+
   /** One bounded call, its whole answer read as JSON; undefined for an empty one. */
   async function request<T>(call: Call, line: Line = 'calls'): Promise<T> {
     const deadline = AbortSignal.timeout(call.timeout);
     const signal = call.signal ? AbortSignal.any([call.signal, deadline]) : deadline;
+    const counted = count(call);
     try {
       const answer = await dial(clients[line], call, signal);
       const body = await readBody(answer, signal);
       return toJson<T>(call, answer.statusCode ?? 0, body);
     } catch (error) {
       call.signal?.throwIfAborted();
+      counted.failures += 1;
       throw deadline.aborted ? timeoutProblem(address, call) : toProblem(address, error);
     }
   }
@@ -93,12 +112,14 @@ export function createDockerConnection(address: EngineAddress) {
     const opening = new AbortController();
     const timer = setTimeout(() => opening.abort(timeoutProblem(address, call)), call.timeout);
     const signal = AbortSignal.any([call.signal, opening.signal]);
+    const counted = count(call);
     try {
       const answer = await dial(clients[line], call, signal);
       if ((answer.statusCode ?? 0) >= 300) toJson(call, answer.statusCode ?? 0, await readBody(answer, signal));
       return answer;
     } catch (error) {
       call.signal.throwIfAborted();
+      counted.failures += 1;
       throw toProblem(address, opening.signal.aborted ? opening.signal.reason : error);
     } finally {
       clearTimeout(timer);
@@ -108,6 +129,9 @@ export function createDockerConnection(address: EngineAddress) {
   return {
     request,
     stream,
+
+    /** How often each endpoint was asked, and how often without a good answer. */
+    counts: (): CallCount[] => [...asked.values()],
 
     /** Closes every connection. */
     close: () => {

@@ -1,4 +1,4 @@
-import { type ErrorCode, Problem } from '../errors.ts';
+import { type ErrorCode, isProblem, Problem } from '../errors.ts';
 import { readReference } from './references.ts';
 
 type Call = { method: string; path: string; subject?: string | undefined };
@@ -220,3 +220,11 @@ function takenPort(message: string): string {
 /** Ids become short ones; the digest of a reference is a part of its name. */
 const shorten = (subject: string) =>
   subject.replace(/(?<!@(?:sha256:)?)\b(sha256:)?([0-9a-f]{12})[0-9a-f]{52}\b/, '$2');
+
+/** What was asked for, or the fallback where the engine refuses it: a socket proxy may refuse what is good to have. */
+export async function unlessRefused<T>(asked: Promise<T>, fallback: T): Promise<T> {
+  return asked.catch((error: unknown) => {
+    if (isProblem(error, 'engine_error')) return fallback;
+    throw error;
+  });
+}

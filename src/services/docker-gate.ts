@@ -13,6 +13,7 @@ const imagePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.:@/-]{0,254}$/;
  */
 const gate: ReadonlyArray<readonly [GateCall['method'], RegExp]> = [
   ['GET', /^\/(_ping|version|info|events)$/],
+  ['GET', /^\/system\/df$/],
   ['GET', /^\/containers\/json$/],
   ['GET', /^\/containers\/[^/]+\/(json|logs|stats)$/],
   ['POST', /^\/containers\/create$/],

@@ -165,6 +165,32 @@ export const version = object<engine.EngineVersion>({
 
 export const info = object<engine.EngineInfo>({ Name: text, NCPU: number, MemTotal: number, CgroupVersion: text });
 
+type Usage = engine.EngineDiskUsage;
+
+/** Engines that have none of something send null. */
+const items =
+  <T>(read: Reader<T>): Reader<T[]> =>
+  (value) =>
+    value === null ? [] : listOf(read)(value);
+
+const volumeUse = object<Field<Field<Usage, 'Volumes'>[number], 'UsageData'>>({ Size: number, RefCount: number });
+
+export const diskUsage = object<Usage>({
+  LayersSize: number,
+  Images: items(
+    object<Field<Usage, 'Images'>[number]>({
+      Id: text,
+      Size: number,
+      VirtualSize: number,
+      SharedSize: number,
+      Containers: number,
+    }),
+  ),
+  Containers: items(object<Field<Usage, 'Containers'>[number]>({ Id: text, State: text, SizeRw: number })),
+  Volumes: items(object<Field<Usage, 'Volumes'>[number]>({ Name: text, Labels: recordOf(text), UsageData: volumeUse })),
+  BuildCache: items(object<Field<Usage, 'BuildCache'>[number]>({ ID: text, Size: number, InUse: flag, Shared: flag })),
+});
+
 export const distribution = object<engine.EngineDistribution>({
   Descriptor: object<Field<engine.EngineDistribution, 'Descriptor'>>({ digest: text }),
 });
@@ -207,7 +233,7 @@ export const stats = object<engine.EngineStats>({
   blkio_stats: object<Blkio>({
     io_service_bytes_recursive: listOf(object<{ op?: string; value?: number }>({ op: text, value: number })),
   }),
-  pids_stats: object<Field<engine.EngineStats, 'pids_stats'>>({ current: number }),
+  pids_stats: object<Field<engine.EngineStats, 'pids_stats'>>({ current: number, limit: number }),
 });
 
 /** One object by its shape; empty where it is none. */

@@ -1,6 +1,9 @@
+import { toRecord } from './docker-answers.ts';
 import type { DockerConnection, EngineTimeouts } from './docker-connection.ts';
 import * as shapes from './docker-shapes.ts';
 import { readOne } from './docker-shapes.ts';
+
+const eventTypes = ['container', 'image', 'network', 'volume', 'daemon'];
 
 /** What the port asks of the engine as a whole. */
 export function systemCalls({ request, stream }: DockerConnection, timeouts: EngineTimeouts) {
@@ -18,13 +21,23 @@ export function systemCalls({ request, stream }: DockerConnection, timeouts: Eng
     info: async (signal?: AbortSignal) =>
       readOne(shapes.info, await request<unknown>({ ...list, path: '/info', signal }, 'lists')),
 
-    /** The engine's events of containers, images and networks, each a JSON object on a line of its own. */
-    events: (signal: AbortSignal) =>
+    /** What is on the disk; takes seconds to minutes on large engines, 2 min at most. It waits among the actions. */
+    diskUsage: async (signal?: AbortSignal) =>
+      toRecord(
+        shapes.diskUsage,
+        await request<unknown>({ method: 'GET', path: '/system/df', timeout: timeouts.usage, signal }, 'actions'),
+      ),
+
+    /**
+     * The engine's events, each a JSON object on a line of its own: those since a moment (`seconds.nanoseconds`) that it
+     * still has, then all that come.
+     */
+    events: (signal: AbortSignal, since?: string) =>
       stream(
         {
           ...list,
           path: '/events',
-          query: { filters: JSON.stringify({ type: ['container', 'image', 'network'] }) },
+          query: { filters: JSON.stringify({ type: eventTypes }), ...(since !== undefined && { since }) },
           signal,
         },
         'events',

@@ -148,6 +148,25 @@ export type EngineVersion = {
 
 export type EngineInfo = { Name?: Text; NCPU?: Maybe<number>; MemTotal?: Maybe<number>; CgroupVersion?: Text };
 
+/** What is on the disk, bytes; -1 stands for what was not measured. Old engines call the size of an image virtual. */
+export type EngineDiskUsage = {
+  LayersSize?: Maybe<number>;
+  Images?: Maybe<
+    {
+      Id?: Text;
+      Size?: Maybe<number>;
+      VirtualSize?: Maybe<number>;
+      SharedSize?: Maybe<number>;
+      Containers?: Maybe<number>;
+    }[]
+  >;
+  Containers?: Maybe<{ Id?: Text; State?: Text; SizeRw?: Maybe<number> }[]>;
+  Volumes?: Maybe<
+    { Name?: Text; Labels?: Texts; UsageData?: Maybe<{ Size?: Maybe<number>; RefCount?: Maybe<number> }> }[]
+  >;
+  BuildCache?: Maybe<{ ID?: Text; Size?: Maybe<number>; InUse?: Maybe<boolean>; Shared?: Maybe<boolean> }[]>;
+};
+
 /** What a registry has under a reference. */
 export type EngineDistribution = { Descriptor?: Maybe<{ digest?: Text }> };
 
@@ -180,5 +199,5 @@ export type EngineStats = {
   memory_stats?: Maybe<{ usage?: Maybe<number>; limit?: Maybe<number>; stats?: Maybe<Record<string, number>> }>;
   networks?: Maybe<Record<string, Maybe<{ rx_bytes?: Maybe<number>; tx_bytes?: Maybe<number> }>>>;
   blkio_stats?: Maybe<{ io_service_bytes_recursive?: Maybe<{ op?: Text; value?: Maybe<number> }[]> }>;
-  pids_stats?: Maybe<{ current?: Maybe<number> }>;
+  pids_stats?: Maybe<{ current?: Maybe<number>; limit?: Maybe<number> }>;
 };

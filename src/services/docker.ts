@@ -18,6 +18,7 @@ const defaultTimeouts: EngineTimeouts = {
   registry: 60_000,
   pull: 300_000,
   prune: 600_000,
+  usage: 120_000,
 };
 
 /** The narrow port to the engine: the only way any call leaves this process. */
@@ -37,6 +38,7 @@ export function createDocker(address: EngineAddress, wanted: Partial<EngineTimeo
     /** The engine's address as a person knows it, for messages. */
     addressText: address.text,
     timeouts,
+    callCounts: connection.counts,
     ...systemCalls(connection, timeouts),
     ...containerCalls(connection, timeouts),
     ...imageCalls(connection, timeouts),

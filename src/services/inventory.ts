@@ -1,20 +1,23 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isProblem } from '../errors.ts';
+import type { Attention } from './attention.ts';
 import {
   applyEvent,
   type ContainerEvent,
   type Expectation,
   expectationOf,
+  isBirth,
   isListed,
   toContainerEvent,
 } from './container-events.ts';
 import { type Container, toContainer } from './containers.ts';
 import type { DockerPort } from './docker.ts';
-import * as shapes from './docker-shapes.ts';
-import { readOne } from './docker-shapes.ts';
-import type { EngineContainer, EngineEvent, EngineVersion } from './docker-types.ts';
+import { unlessRefused } from './docker-errors.ts';
+import type { EngineContainer, EngineEvent, EngineInfo, EngineVersion } from './docker-types.ts';
+import { createEngineLink, type LinkTimings } from './engine-link.ts';
+import { createHistogram } from './histogram.ts';
 import { bareId, type Image, toImage } from './images.ts';
-import { readJsonLines } from './lines.ts';
+import { createListeners } from './listeners.ts';
 import { createRefresher } from './refresher.ts';
 import { keepSince } from './status-words.ts';
 
@@ -44,14 +47,7 @@ export type InventoryChange = {
 };
 
 /** Bounds of time in ms; the defaults are what a person expects, tests make them shorter. */
-export type InventoryTimings = {
-  firstRetry: number;
-  lastRetry: number;
-  ping: number;
-  reconcile: number;
-  coalesce: number;
-  doubt: number;
-};
+export type InventoryTimings = LinkTimings & { coalesce: number };
 
 const defaultTimings: InventoryTimings = {
   firstRetry: 250,
@@ -62,6 +58,9 @@ const defaultTimings: InventoryTimings = {
   doubt: 2_000,
 };
 
+/** Bounds in s. */
+const lagBounds = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10];
+
 /** Above this many, one whole list is cheaper for the engine than a filter that names each. */
 const maxFilterIds = 200;
 
@@ -71,18 +70,27 @@ type Log = { info(details: object, message: string): void; warn(details: object,
 export type Inventory = ReturnType<typeof createInventory>;
 
 /**
- * Creates the projection of the engine: one list, then its event stream. It is never written to by a request.
- *
- * Connecting: events are opened first and listed second, so that nothing falls between the two. A ping beside the
- * stream notices an engine that hangs with every stream open. Whatever fails, everything is read anew with backoff.
+ * Creates the projection of the engine: one list, then its events, over the link that engine-link.ts keeps up. It is
+ * never written to by a request.
  */
-export function createInventory(docker: DockerPort, log: Log, timings: InventoryTimings = defaultTimings) {
+export function createInventory(
+  docker: DockerPort,
+  log: Log,
+  attention: Attention,
+  timings: InventoryTimings = defaultTimings,
+) {
   const containers = new Map<string, Container>();
   let images = new Map<string, Image>();
   let engine = unreachable('Not connected yet.', Date.now());
-  const listeners = new Set<(change: InventoryChange) => void>();
-  const closing = new AbortController();
-  let session: AbortController | undefined;
+  const listeners = createListeners<InventoryChange>(log, 'the inventory');
+  const eventLag = createHistogram(lagBounds);
+  const link = createEngineLink(docker, log, attention, timings, {
+    connected: onConnected,
+    lost: onLost,
+    ended: onEnded,
+    event: onEvent,
+    resync,
+  });
 
   // The order of things: an answer of the engine never overrides an event that came after it was asked.
   let clock = 0;
@@ -91,111 +99,53 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
   let calls = 0;
   let newestWhole = 0;
   const doubts = new Map<string, { isNewer: Expectation; until: number }>();
+  // Those that an event told of and no list has shown yet, and until when they are asked for.
+  const awaited = new Map<string, number>();
 
   const containerRefresher = createRefresher<string>(refreshContainers, timings.coalesce);
   const imageRefresher = createRefresher<'images'>(() => refreshImages(), timings.coalesce);
-  let firstAttempt: () => void = () => {};
-  const ready = new Promise<void>((resolve) => {
-    firstAttempt = resolve;
-  });
 
   function publish(change: Partial<{ -readonly [K in keyof InventoryChange]: InventoryChange[K] }>) {
     const none = new Set<string>();
     const nothing = { changed: none, removed: none, started: none, touched: none, images: false, engine: false };
-    for (const listener of listeners) tell(listener, { ...nothing, ...change });
-  }
-
-  /** A listener's fault is its own: the inventory goes on, and so do the others. */
-  function tell(listener: (change: InventoryChange) => void, change: InventoryChange) {
-    try {
-      listener(change);
-    } catch (err) {
-      log.warn({ err }, 'a listener of the inventory failed');
-    }
+    listeners.tell({ ...nothing, ...change });
   }
 
   // ── the connection ──
 
-  async function run() {
-    for (let delay = timings.firstRetry; !closing.signal.aborted; delay = Math.min(delay * 2, timings.lastRetry)) {
-      const connectedAt = await connect();
-      if (closing.signal.aborted) return;
-      if (connectedAt !== null) delay = timings.firstRetry;
-      await pause(delay, closing.signal);
-    }
-  }
-
-  /** One connection from its first ping to its end; tells when it was up, or null where it never was. */
-  async function connect(): Promise<number | null> {
-    const current = new AbortController();
-    session = current;
-    const signal = AbortSignal.any([current.signal, closing.signal]);
-    let connectedAt: number | null = null;
-    try {
-      await docker.ping(signal);
-      const stream = await docker.events(signal);
-      const reading = readJsonLines(stream, (line) => onEvent(readOne(shapes.event, line)));
-      reading.catch(() => {});
-      const [version, info] = await Promise.all([docker.version(signal), unlessRefused(docker.info(signal), {})]);
-      await resync(signal);
-      connectedAt = Date.now();
-      setEngine({ ...describe(version), cpus: info.NCPU ?? 0, memoryBytes: info.MemTotal ?? 0 });
-      firstAttempt();
-      const pinging = keepPinging(signal);
-      const reconciling = keepReconciling(signal);
-      for (const loop of [pinging, reconciling]) loop.catch(() => {});
-      await Promise.race([reading, pinging, reconciling]);
-      throw new Error('The event stream ended.');
-    } catch (error) {
-      if (!closing.signal.aborted) lose(error);
-    } finally {
-      current.abort();
-      containerRefresher.clear();
-      imageRefresher.clear();
-      firstAttempt();
-    }
-    return connectedAt;
-  }
-
-  /** Pings until the engine does not answer. */
-  async function keepPinging(signal: AbortSignal): Promise<never> {
-    for (;;) {
-      await pause(timings.ping, signal);
-      signal.throwIfAborted();
-      await docker.ping(signal);
-    }
-  }
-
-  /**
-   * Lists again and again, until that fails. The first time soon: a death that was told just before the stream was open
-   * may not have been in the first list yet.
-   */
-  async function keepReconciling(signal: AbortSignal): Promise<never> {
-    for (let wait = Math.min(timings.doubt, timings.reconcile); ; wait = timings.reconcile) {
-      await pause(wait, signal);
-      signal.throwIfAborted();
-      await resync(signal);
-    }
-  }
-
-  function lose(error: unknown) {
-    const detail = describeLoss(error, docker.addressText);
-    if (engine.status === 'connected' || engine.detail !== detail) log.warn({ err: error }, detail);
-    const since = engine.status === 'connected' ? Date.now() : engine.since;
-    const changed = engine.status === 'connected' || engine.detail !== detail;
-    engine = { ...engine, status: 'unreachable', since, detail };
-    if (changed) publish({ engine: true });
-  }
-
-  function setEngine(described: Omit<EngineState, 'status' | 'since' | 'detail'>) {
-    engine = { ...described, status: 'connected', since: Date.now(), detail: '' };
+  function onConnected(version: EngineVersion, info: EngineInfo) {
+    engine = {
+      ...describe(version),
+      cpus: info.NCPU ?? 0,
+      memoryBytes: info.MemTotal ?? 0,
+      status: 'connected',
+      since: Date.now(),
+      detail: '',
+    };
     log.info({ version: engine.version, apiVersion: engine.apiVersion }, 'connected to the engine');
     publish({ engine: true });
+  }
+
+  function onLost(error: unknown) {
+    const detail = describeLoss(error, docker.addressText);
+    const isNews = engine.status === 'connected' || engine.detail !== detail;
+    if (!isNews) return;
+    log.warn({ err: error }, detail);
+    const since = engine.status === 'connected' ? Date.now() : engine.since;
+    engine = { ...engine, status: 'unreachable', since, detail };
+    publish({ engine: true });
+  }
+
+  function onEnded() {
+    containerRefresher.clear();
+    imageRefresher.clear();
   }
 
   // ── events ──
 
   function onEvent(event: EngineEvent) {
+    // The engine's clock may be ahead of this one.
+    if (event.timeNano) eventLag.observe(Math.max(0, Date.now() - event.timeNano / 1e6) / 1_000);
     if (event.Type === 'container') return onContainerEvent(event);
     if (event.Type === 'image') return imageRefresher.add('images');
     // Connecting a network changes the addresses of the container that the event names.
@@ -220,14 +170,16 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
   function remove(id: string) {
     touched.set(id, ++clock);
     doubts.delete(id);
+    awaited.delete(id);
     if (containers.delete(id)) publish({ removed: new Set([id]) });
   }
 
   function apply(event: ContainerEvent) {
     const isNewer = expectationOf(event);
-    if (isNewer) doubts.set(event.id, { isNewer, until: Date.now() + timings.doubt });
+    if (isNewer) doubts.set(event.id, { isNewer, until: performance.now() + timings.doubt });
     else if (event.action === 'start') doubts.delete(event.id);
     const before = containers.get(event.id);
+    if (!before && isBirth(event)) awaited.set(event.id, performance.now() + timings.doubt);
     if (!before) return;
     const after = applyEvent(before, event);
     if (isDeepStrictEqual(before, after)) return;
@@ -239,8 +191,8 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
   // ── lists ──
 
   async function refreshContainers(ids: readonly string[]) {
-    if (ids.length > maxFilterIds) return listContainers(undefined, session?.signal);
-    await listContainers(ids, session?.signal);
+    if (ids.length > maxFilterIds) return listContainers(undefined, link.signal());
+    await listContainers(ids, link.signal());
   }
 
   async function resync(signal: AbortSignal) {
@@ -275,20 +227,29 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
       seen.add(item.Id);
       if (isOlder(item.Id)) continue;
       const before = containers.get(item.Id);
-      const after = join(before, toContainer(item, now), now);
+      const after = join(before, toContainer(item, now));
       if (before && isDeepStrictEqual(before, after)) continue;
       containers.set(item.Id, after);
       changed.add(item.Id);
       if (after.state === 'running' && before?.state !== 'running') started.add(item.Id);
     }
+    awaitMore(seen);
     const removed = new Set(asked.filter((id) => !seen.has(id) && !isOlder(id) && containers.delete(id)));
     if (changed.size || removed.size) publish({ changed, removed, started });
   }
 
+  /** Asks anew for those that a list should have shown; an engine may tell of them before it lists them. */
+  function awaitMore(seen: ReadonlySet<string>) {
+    for (const [id, until] of awaited) {
+      if (seen.has(id) || performance.now() >= until) awaited.delete(id);
+      else containerRefresher.add(id);
+    }
+  }
+
   /** Joins what was known of a container with a newer list; where the list is in doubt, the event's state stays. */
-  function join(before: Container | undefined, listed: Container, now: number): Container {
+  function join(before: Container | undefined, listed: Container): Container {
     const doubt = doubts.get(listed.id);
-    if (doubt && before && now < doubt.until && !doubt.isNewer(listed.state)) {
+    if (doubt && before && performance.now() < doubt.until && !doubt.isNewer(listed.state)) {
       containerRefresher.add(listed.id);
       const { state, words, health, exitCode, oomKilled, isStopAsked, ports, portsText } = before;
       return { ...listed, state, words, health, exitCode, oomKilled, isStopAsked, ports, portsText };
@@ -310,7 +271,7 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
     containerRefresher.forget();
   }
 
-  async function refreshImages(signal = session?.signal) {
+  async function refreshImages(signal = link.signal()) {
     const list = (await docker.listImages(signal)).filter((item) => imageId.test(item.Id ?? '')).map(toImage);
     signal?.throwIfAborted();
     const next = new Map(list.map((image) => [image.id, image]));
@@ -321,10 +282,10 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
 
   return {
     /** Begins to follow the engine; never throws and never ends before `close`. */
-    start: () => void run(),
+    start: link.start,
 
     /** Resolves when the first attempt to reach the engine has succeeded or failed. */
-    ready,
+    ready: link.ready,
 
     /** Every container the engine has, stopped ones too. */
     containers: (): Container[] => [...containers.values()],
@@ -349,25 +310,30 @@ export function createInventory(docker: DockerPort, log: Log, timings: Inventory
 
     engine: (): EngineState => engine,
 
+    /** Resolves when `engine` tells whether it still answers, also after nobody has looked for long. */
+    checked: link.checked,
+
+    /** The events that came, by the seconds between the engine's stamp and their reading here. */
+    eventLag: eventLag.samples,
+
     /**
      * Asks the engine anew about some containers, so that an action's own answer already shows its effect. Never
      * throws: where it can't be asked, the events tell.
      */
-    refresh: (ids: readonly string[]) => listContainers(ids, session?.signal).catch(() => {}),
+    refresh: (ids: readonly string[]) => listContainers(ids, link.signal()).catch(() => {}),
 
     /** Asks the engine anew about its images. Never throws. */
     refreshImages: () => refreshImages().catch(() => {}),
 
     /** Calls back at each change with what became different; returns how to stop that. */
-    onChange: (listener: (change: InventoryChange) => void) => {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
+    onChange: listeners.add,
+
+    /** Names who keeps the events; before the start, once. */
+    keepEvents: link.keepEvents,
 
     /** Ends the stream and every timer. */
     close: () => {
-      closing.abort();
-      session?.abort();
+      link.close();
       containerRefresher.clear();
       imageRefresher.clear();
       listeners.clear();
@@ -379,14 +345,6 @@ function describeLoss(error: unknown, address: string): string {
   if (isProblem(error)) return error.message;
   if (error instanceof TypeError) return `What the Docker daemon at ${address} answered could not be understood.`;
   return `Cannot connect to the Docker daemon at ${address}.`;
-}
-
-/** A socket proxy may refuse what is good to have: the rest goes on without it. */
-async function unlessRefused<T>(asked: Promise<T>, fallback: T): Promise<T> {
-  return asked.catch((error: unknown) => {
-    if (isProblem(error, 'engine_error')) return fallback;
-    throw error;
-  });
 }
 
 // What else may stand there goes into ids of the page.
@@ -420,18 +378,4 @@ function describe(version: EngineVersion) {
     apiVersion: version.ApiVersion ?? '',
     isPodman,
   };
-}
-
-/** Waits some ms, or until the signal aborts. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const timer = setTimeout(done, ms);
-    function done() {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    }
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

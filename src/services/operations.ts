@@ -388,7 +388,12 @@ export async function createOperations(
       const item = unfinished.get(id);
       if (!item || isActive(item.operation)) throw await refusalToAbandon(id);
       unfinished.delete(id);
-      await forget();
+      try {
+        await forget();
+      } catch (error) {
+        unfinished.set(id, item);
+        throw error;
+      }
       claims.release(item);
       item.operation = { ...item.operation, message: givenUp, isUnfinished: false };
       void save(item);

@@ -54,6 +54,8 @@ export function createRebuildTransaction({ docker, journal, bounds, isPodman, la
   const maker = createContainerMaker(docker, journal);
   const { undo, removeUnused } = createRebuildUndo({ docker, journal, maker, isPodman });
   const words = createLastWords(lastLines);
+  /** Those whose commit could not be written down, as far as this process knows. */
+  const doubtful = new Set<number>();
 
   async function execute(run: Run, plan: RebuildPlan): Promise<Outcome> {
     await journal.begin(run.id, plan);
@@ -69,12 +71,13 @@ export function createRebuildTransaction({ docker, journal, bounds, isPodman, la
     } catch (error) {
       return rollBack(run, plan, error);
     }
-    return complete(run, plan);
+    return commit(run, plan);
   }
 
   /** Takes up what was left: goes on where the successors have the names already, else undoes it. */
   async function recover(run: Run, plan: RebuildPlan): Promise<Outcome> {
     if (plan.failure) return rollBack(run, plan, wasCutShort(), true);
+    if (doubtful.has(plan.id)) return commit(run, plan);
     if (plan.phase === 'committed') return complete(run, plan);
     if (plan.phase !== 'starting') return rollBack(run, plan, wasCutShort(), true);
     try {
@@ -83,7 +86,7 @@ export function createRebuildTransaction({ docker, journal, bounds, isPodman, la
     } catch (error) {
       return rollBack(run, plan, error, true);
     }
-    return complete(run, plan);
+    return commit(run, plan);
   }
 
   /** It has come that far as soon as that is written down, and not before. */
@@ -161,7 +164,6 @@ export function createRebuildTransaction({ docker, journal, bounds, isPodman, la
       if (!documentOf(state).Paused) await startNew(run, member);
     }
     for (const member of plan.members) await checkSuccessor(member);
-    await enter(plan, 'committed');
   }
 
   async function startNew(run: Run, { newId, name, vanishes, wasPaused }: Member) {
@@ -189,7 +191,27 @@ export function createRebuildTransaction({ docker, journal, bounds, isPodman, la
       throw new Problem('conflict', `The new container ${name} is gone, or has another name.`);
   }
 
-  /** From the commit on: whatever happens, the old ones have to go, and the new ones stay. */
+  /**
+   * A write that seems to fail can be on the disk all the same, and a later process goes by what is there: so nothing
+   * is undone or removed before it is certain, and only the write is tried again.
+   */
+  async function commit(run: Run, plan: RebuildPlan): Promise<Outcome> {
+    const isTriedAgain = doubtful.has(plan.id);
+    doubtful.add(plan.id);
+    try {
+      if (isTriedAgain) await keepDown(run, plan);
+      await persist(run, () => enter(plan, 'committed'));
+    } catch (error) {
+      stayOpen(run);
+      const done = `${namesOf(plan)} ${are(plan)} on the new image.`;
+      const message = `${done} That could not be written down yet, which is tried again.`;
+      return { state: 'failed', message, error, isUnfinished: true };
+    }
+    doubtful.delete(plan.id);
+    return complete(run, plan);
+  }
+
+  /** From the commit on the old ones have to go, and the new ones stay, whatever becomes of them. */
   async function complete(run: Run, plan: RebuildPlan): Promise<Outcome> {
     begin(run, 'remove');
     try {
@@ -267,7 +289,7 @@ export function createRebuildTransaction({ docker, journal, bounds, isPodman, la
   // ── both ways ──
 
   /** Tries again what has to succeed, ever more slowly, until the bound. */
-  async function persist(run: Run, task: () => Promise<void>) {
+  async function persist(run: Run, task: () => Promise<void>): Promise<void> {
     const deadline = Date.now() + bounds.persistMs;
     for (let wait = firstRetryMs; ; wait = Math.min(wait * 2, lastRetryMs)) {
       stayOpen(run);
@@ -321,5 +343,7 @@ const isUnanswered = (failure: RebuildFailure | null) =>
   failure?.code === 'engine_timeout' || failure?.code === 'engine_unreachable';
 
 const namesOf = ({ members }: RebuildPlan) => members.map(({ name }) => name).join(', ');
+
+const are = ({ members }: RebuildPlan) => (members.length > 1 ? 'are' : 'is');
 
 const nameIfMany = ({ name }: Member, { members }: RebuildPlan) => (members.length > 1 ? name : '');

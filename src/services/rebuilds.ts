@@ -7,7 +7,7 @@ import type { DockerPort } from './docker.ts';
 import type { Inventory } from './inventory.ts';
 import type { LastLines } from './last-words.ts';
 import type { Logs } from './logs.ts';
-import { cutShort, type Outcome } from './operation-outcomes.ts';
+import { Cancelled, cutShort, type Outcome } from './operation-outcomes.ts';
 import type { Details, Operation, Result } from './operation-types.ts';
 import type { Operations, Run } from './operations.ts';
 import { type Document, documentOf, textsOf } from './own-settings.ts';
@@ -258,7 +258,7 @@ export function createRebuilds(parts: Parts) {
       operations.resume(id, async (run) => {
         log.info({ operation: id }, 'a rebuild was left unfinished: it is finished or undone now');
         const outcome = joinOutcomes(await recoverEach(run, plans));
-        return left?.kind === 'project_rebuild' ? partOutcome(outcome, left.error ?? cutShort(true)) : outcome;
+        return left?.kind === 'project_rebuild' ? partOutcome(outcome, left) : outcome;
       });
     }
     await transaction.watch();
@@ -266,10 +266,18 @@ export function createRebuilds(parts: Parts) {
 
   async function recoverEach(run: Run, plans: readonly RebuildPlan[]): Promise<Outcome[]> {
     const outcomes: Outcome[] = [];
+    let cancelled: Cancelled | undefined;
     for (const plan of plans) {
-      outcomes.push(await transaction.recover(run, plan));
+      try {
+        outcomes.push(await transaction.recover(run, plan));
+      } catch (error) {
+        if (!(error instanceof Cancelled)) throw error;
+        cancelled = error;
+      }
       await inventory.refresh(idsOf(plan));
     }
+    // What is left of another one has to be taken up again before it is told that it was cancelled.
+    if (cancelled && !outcomes.some(({ isUnfinished }) => isUnfinished)) throw cancelled;
     return outcomes;
   }
 
@@ -378,13 +386,16 @@ function joinOutcomes(outcomes: readonly Outcome[]): Outcome {
   return { ...worst, message, isUnfinished: outcomes.some((outcome) => outcome.isUnfinished) };
 }
 
-/** Of a project, the container that was under way is in order again; those behind it were not begun. */
-function partOutcome({ message, error, ...rest }: Outcome, reason: string): Outcome {
+const restNotBegun = 'What comes after it was not begun.';
+
+/** Of a project, the containers that were under way are in order again; those behind them may not have been begun. */
+function partOutcome({ message, error, ...rest }: Outcome, left: Operation): Outcome {
+  const hasRest = left.steps.some(({ state }) => state === 'waiting') || left.message.endsWith(restNotBegun);
   return {
     ...rest,
     state: 'interrupted',
-    message: `${message} What comes after it was not begun.`,
-    error: error ?? new Problem('conflict', reason),
+    message: hasRest ? `${message} ${restNotBegun}` : message,
+    error: error ?? new Problem('conflict', left.error ?? cutShort(true)),
   };
 }
 

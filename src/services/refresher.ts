@@ -1,35 +1,44 @@
 const retryMs = 500;
+const patienceMs = 1_000;
+const maxCalls = 2;
 
 /** Collects keys to be refreshed and refreshes them together. */
 export type Refresher<K> = ReturnType<typeof createRefresher<K>>;
 
 /**
  * Creates a collector: the first key of a burst is refreshed at once, one that was refreshed less than `coalesceMs` ago
- * waits until then, and all that are due go into one call. Only one call runs at a time; what comes meanwhile waits for
- * its end, so that a slow engine is asked less often, not more. What a failed call asked for is asked again.
+ * waits until then, and all that are due go into one call. One call runs at a time; what comes meanwhile waits for its
+ * end, so that a slow engine is asked less often, not more. A call that takes longer than `slowMs` holds nobody up any
+ * more: one other may run beside it. What a failed call asked for is asked again.
  */
-export function createRefresher<K>(refresh: (keys: readonly K[]) => Promise<void>, coalesceMs: number) {
+export function createRefresher<K>(
+  refresh: (keys: readonly K[]) => Promise<void>,
+  coalesceMs: number,
+  slowMs = patienceMs,
+) {
   const dueAt = new Map<K, number>();
   const refreshedAt = new Map<K, number>();
   let timer: NodeJS.Timeout | undefined;
   let immediate: NodeJS.Immediate | undefined;
-  let isRunning = false;
+  const calls = new Set<{ isSlow: boolean }>();
   let generation = 0;
 
   function add(key: K) {
     if (dueAt.has(key)) return;
-    dueAt.set(key, Math.max(Date.now(), (refreshedAt.get(key) ?? 0) + coalesceMs));
+    dueAt.set(key, Math.max(performance.now(), (refreshedAt.get(key) ?? 0) + coalesceMs));
     arm();
   }
 
   function arm() {
-    if (isRunning || dueAt.size === 0) return;
+    if (!mayCall() || dueAt.size === 0) return;
     disarm();
-    const wait = Math.min(...dueAt.values()) - Date.now();
+    const wait = Math.min(...dueAt.values()) - performance.now();
     // Events arrive many to a chunk: the next turn of the loop sees them all.
     if (wait <= 0) immediate = setImmediate(flush);
     else timer = setTimeout(flush, wait);
   }
+
+  const mayCall = () => calls.size < maxCalls && [...calls].every(({ isSlow }) => isSlow);
 
   function disarm() {
     clearTimeout(timer);
@@ -37,7 +46,7 @@ export function createRefresher<K>(refresh: (keys: readonly K[]) => Promise<void
   }
 
   async function flush() {
-    const now = Date.now();
+    const now = performance.now();
     const keys = [...dueAt].filter(([, due]) => due <= now).map(([key]) => key);
     // A timer may fire a moment before the time that the clock tells.
     if (keys.length === 0) return arm();
@@ -45,13 +54,23 @@ export function createRefresher<K>(refresh: (keys: readonly K[]) => Promise<void
       dueAt.delete(key);
       refreshedAt.set(key, now);
     }
-    isRunning = true;
-    const started = generation;
-    await refresh(keys).catch(() => {
-      if (generation === started) for (const key of keys) dueAt.set(key, Date.now() + retryMs);
-    });
-    isRunning = false;
+    await call(keys);
     arm();
+  }
+
+  async function call(keys: readonly K[]) {
+    const started = generation;
+    const running = { isSlow: false };
+    calls.add(running);
+    const slow = setTimeout(() => {
+      running.isSlow = true;
+      arm();
+    }, slowMs);
+    await refresh(keys).catch(() => {
+      if (generation === started) for (const key of keys) dueAt.set(key, performance.now() + retryMs);
+    });
+    clearTimeout(slow);
+    calls.delete(running);
   }
 
   return {

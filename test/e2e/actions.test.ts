@@ -2,7 +2,8 @@ import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { busyboxImage, type Engine, engineVersionsToTest } from '../engine/engine.ts';
-import { openTab, startWorld, type Tab, until } from './support.ts';
+import { readScrape } from '../support/metrics.ts';
+import { callEngine, openTab, startWorld, type Tab, until } from './support.ts';
 
 const alone = '--network=none';
 const sleep = ['sleep', '100000'];
@@ -32,8 +33,10 @@ const serviceOptions = (project: string, service: string, dependsOn = '') => [
   `--label=com.docker.compose.depends_on=${dependsOn}`,
 ];
 
+// Each has an engine and a browser of its own, and waits for them much of the time.
+t.jobs = 2;
 for (const version of engineVersionsToTest()) {
-  t.test(`Actions on engine ${version}`, async (t) => {
+  t.test(`Actions on engine ${version}`, { buffered: true }, async (t) => {
     const world = await startWorld(t, { version, env: { STATS_INTERVAL: String(statsSeconds) } });
     if (!world) return;
     const { engine, fairlead, browser, at } = world;
@@ -109,6 +112,57 @@ for (const version of engineVersionsToTest()) {
       await docker('rename', id, 'fairlead-test-renamed');
       await until('the new name', async () => (await detail.text('h1')) === 'fairlead-test-renamed');
       t.same([...detail.faults, ...list.faults], []);
+    });
+
+    await t.test('are told in the timeline of a name, with each death and what was said before it', async (t) => {
+      const name = 'fairlead-test-storied';
+      const talking = (code: number) => [
+        ...[
+          'sh',
+          '-c',
+          `i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; done; sleep ${statsSeconds * 2}; exit ${code}`,
+        ],
+      ];
+      t.teardown(() => docker('rm', '-f', name).catch(() => ''));
+      const first = await engine.run('storied', { options: [alone], command: talking(1) });
+      const list = await openTab(browser, at('/events?trouble=died'));
+      const tab = await openTab(browser, at(`/containers/${first}`));
+      t.teardown(list.close);
+      t.teardown(tab.close);
+      await tab.page.click('#container-actions a[href$="/timeline"]');
+      await tab.page.waitForURL(/\/timeline$/);
+      await tab.sees('#events [data-event=die] details');
+      t.match(await tab.text('#events [data-event=die]'), 'Ended with code 1');
+      t.match(await tab.text('#events [data-event=die]'), /Its last figures: (CPU .*)?memory /);
+      t.notOk(await tab.page.isVisible('#events .death .log'), 'folded');
+      await tab.page.click('#events .death summary');
+      t.match(await tab.text('#events .death .log-line:last-child'), 'line 60');
+      t.equal(await tab.count('#events .death .log-line'), 50);
+      await list.sees('#events [data-event=die]');
+
+      await docker('rm', first);
+      await tab.sees('#events [data-event=destroy]');
+      const second = await engine.run('storied', { options: [alone], command: sleep });
+      await docker('kill', second);
+      await tab.sees('#events [data-event=kill]');
+      await tab.page.goto(at('/containers/fairlead-test-storied'));
+      await tab.page.click('#container-head button[formaction$="/start"]');
+      await tab.sees('#container-head[data-state=running]');
+      await docker('rm', '-f', second);
+
+      const plain = await openTab(browser, at(`/containers/${name}/timeline`), { javaScriptEnabled: false });
+      t.teardown(plain.close);
+      const told = await plain.text('#events');
+      t.match(told, /137 = 128 \+ 9: ended by SIGKILL/);
+      t.match(told, 'from outside of Fairlead');
+      t.match(told, 'Started here by 127.0.0.1');
+      t.equal(await plain.count('#events [data-event=create]'), 2, 'over both containers');
+      t.equal(await plain.count('#events .death .log-line'), 50, 'what it said is kept though it is gone');
+      t.notMatch(told, 'may be missing');
+      await plain.page.click('.site-nav a[href$="/events"]');
+      t.match(await plain.text('h1'), 'Events');
+      t.match(await plain.text('#events'), name);
+      t.same([...tab.faults, ...list.faults], []);
     });
 
     for (const javaScriptEnabled of [true, false]) {
@@ -300,22 +354,35 @@ for (const version of engineVersionsToTest()) {
       }
     });
 
-    await t.test('Figures agree with those of docker stats', async (t) => {
-      const busy = await engine.run('busy', {
-        options: [alone, '--cpus=0.5'],
-        command: ['sh', '-c', 'while :; do :; done'],
-      });
-      const full = await engine.run('full', {
-        options: [alone, '--memory=200m'],
-        command: ['sh', '-c', 'x=$(head -c 50000000 /dev/zero | tr "\\000" x); sleep 100000; :'],
-      });
-      t.teardown(() => docker('rm', '-f', busy, full));
+    await t.test('Figures of ten containers agree with those of docker stats', async (t) => {
+      const busy = await Promise.all(
+        [0.05, 0.1, 0.15, 0.2, 0.25].map((cpus) =>
+          engine.run(`busy-${cpus}`, {
+            options: [alone, `--cpus=${cpus}`],
+            command: ['sh', '-c', 'while :; do :; done'],
+          }),
+        ),
+      );
+      const filled = await Promise.all(
+        [10, 20, 30, 40, 50].map((megabytes) =>
+          engine.run(`full-${megabytes}`, {
+            options: [alone, '--memory=200m'],
+            command: ['sh', '-c', `x=$(head -c ${megabytes}000000 /dev/zero | tr "\\000" x); sleep 100000; :`],
+          }),
+        ),
+      );
+      const full = filled.at(-1) ?? '';
+      t.teardown(() => docker('rm', '-f', ...busy, ...filled));
       const tab = await openTab(browser, at('/containers'));
       t.teardown(tab.close);
-      const readCpu = async () => toNumber(await tab.text(`#cpu-${busy}`));
-      const readMemory = async () => Number(await tab.page.locator(`#memory-${full} meter`).getAttribute('value'));
-      await tab.sees(`#memory-${full} meter`, 20_000);
-      await until('figures of both', async () => (await readMemory()) > 40 * 2 ** 20 && (await readCpu()) > 0, 20_000);
+      const readCpus = () => Promise.all(busy.map(async (id) => toNumber(await tab.text(`#cpu-${id}`))));
+      const readMemory = async (id: string) =>
+        Number(await tab.page.locator(`#memory-${id} meter`).getAttribute('value'));
+      const readMemories = () => Promise.all(filled.map(readMemory));
+      for (const id of filled) await tab.sees(`#memory-${id} meter`, 20_000);
+      const isLoaded = async () =>
+        (await readMemory(full)) > 40 * 2 ** 20 && (await readCpus()).every((percent) => percent > 0);
+      await until('figures of all', isLoaded, 20_000);
       await delay(2 * statsSeconds * 1_000);
 
       // What else the machine does moves both, and not at the same moment: a wrong sum is wrong in every window.
@@ -323,37 +390,84 @@ for (const version of engineVersionsToTest()) {
       for (let n = 0; n < 2 && compared.cpuPoints >= 2; n++) compared = await compare();
       const { samples, cpuPoints, memoryPercent } = compared;
       t.ok(samples >= 3, `${samples} samples`);
-      t.ok(cpuPoints < 2, `CPU ${cpuPoints.toFixed(2)} points apart`);
-      t.ok(memoryPercent < 1, `memory ${memoryPercent.toFixed(2)} % apart`);
+      t.ok(cpuPoints < 2, `CPU at most ${cpuPoints.toFixed(2)} points apart`);
+      t.ok(memoryPercent < 1, `memory at most ${memoryPercent.toFixed(2)} % apart`);
 
+      /** How far the means of some seconds are apart, of the container where they are furthest. */
       async function compare() {
         let isOver = false;
-        const ours = { cpu: new Set<number>(), memory: new Set<number>() };
+        const ours = { cpu: busy.map(() => new Set<number>()), memory: filled.map(() => new Set<number>()) };
         const reading = (async () => {
           for (; !isOver; await delay(200)) {
-            ours.cpu.add(await readCpu());
-            ours.memory.add(await readMemory());
+            for (const [index, percent] of (await readCpus()).entries()) ours.cpu[index]?.add(percent);
+            for (const [index, bytes] of (await readMemories()).entries()) ours.memory[index]?.add(bytes);
           }
         })();
-        const theirs = { cpu: [] as number[], memory: [] as number[] };
+        const theirs = { cpu: busy.map(() => [] as number[]), memory: filled.map(() => [] as number[]) };
         for (let n = 0; n < 5; n++) {
-          const text = await docker('stats', '--no-stream', '--format', '{{.CPUPerc}} {{.MemUsage}}', busy, full);
-          const [busyLine = '', fullLine = ''] = text.split('\n');
-          theirs.cpu.push(toNumber(busyLine));
-          theirs.memory.push(toNumber(fullLine.split(' ')[1] ?? ''));
+          const format = '{{.CPUPerc}} {{.MemUsage}}';
+          const lines = (await docker('stats', '--no-stream', '--format', format, ...busy, ...filled)).split('\n');
+          for (const index of busy.keys()) theirs.cpu[index]?.push(toNumber(lines[index] ?? ''));
+          for (const index of filled.keys())
+            theirs.memory[index]?.push(toNumber(lines[busy.length + index]?.split(' ')[1] ?? ''));
         }
         isOver = true;
         await reading;
+        const means = (values: readonly Iterable<number>[]) => values.map((each) => mean([...each]));
+        const [ourCpu, theirCpu] = [means(ours.cpu), means(theirs.cpu)];
+        const [ourMemory, theirMemory] = [means(ours.memory), means(theirs.memory)];
         return {
-          samples: ours.cpu.size,
-          cpuPoints: Math.abs(mean([...ours.cpu]) - mean(theirs.cpu)),
-          memoryPercent: Math.abs(mean([...ours.memory]) / mean(theirs.memory) - 1) * 100,
+          samples: Math.max(...ours.cpu.map(({ size }) => size)),
+          cpuPoints: Math.max(...ourCpu.map((value, index) => Math.abs(value - (theirCpu[index] ?? Number.NaN)))),
+          memoryPercent: Math.max(
+            ...ourMemory.map((value, index) => Math.abs(value / (theirMemory[index] ?? Number.NaN) - 1) * 100),
+          ),
         };
       }
       t.equal(await tab.page.locator(`#memory-${full} meter`).getAttribute('max'), String(200 * 2 ** 20), 'its limit');
       await docker('kill', full);
       await tab.sees(`#container-${full}[data-state=exited]`);
       await until('no figures of what has ended', async () => /not running/.test(await tab.text(`#memory-${full}`)));
+    });
+
+    await t.test('Metrics tell what the engine knows by an inspect', async (t) => {
+      const limits = ['--memory=64m', '--pids-limit=50'];
+      const limited = await engine.run('limited', {
+        options: [alone, '--log-driver=none', ...limits],
+        command: ['yes'],
+      });
+      const failing = await engine.run('failing', {
+        options: [alone, '--restart=on-failure:3'],
+        command: ['sh', '-c', 'sleep 0.3; exit 7'],
+      });
+      const greedy = await engine.run('greedy', {
+        options: [alone, '--memory=16m', '--memory-swap=16m'],
+        command: ['sh', '-c', 'tail /dev/zero'],
+      });
+      t.teardown(() => docker('rm', '-f', limited, failing, greedy));
+      const scrape = async () => readScrape(await (await fetch(at('/metrics'))).text());
+      const read = async (name: string, metric: string) =>
+        (await scrape()).value(`fairlead_container_${metric}`, { name: `fairlead-test-${name}` });
+
+      await until('its restarts', async () => (await read('failing', 'restarts_total')) === 3, 20_000);
+      await until('its end', async () => (await read('failing', 'last_exit_code')) === 7, 20_000);
+      t.equal(await docker('inspect', '-f', '{{.RestartCount}}', failing), '3');
+      await until('want of memory', async () => (await read('greedy', 'out_of_memory_total')) === 1, 20_000);
+      t.equal(await read('greedy', 'restarts_total'), 0);
+
+      await until('figures', async () => (await read('limited', 'cpu_usage_ratio')) !== undefined, 20_000);
+      t.equal(await read('limited', 'memory_limit_bytes'), 64 * 2 ** 20);
+      t.equal(await read('limited', 'pids_limit'), 50);
+      type Counted = { cpu_stats: { cpu_usage: { total_usage: number } } };
+      const used = async () => {
+        const stats = await callEngine<Counted>(engine.socketPath, 'GET', `/containers/${limited}/stats?stream=false`);
+        return stats.cpu_stats.cpu_usage.total_usage / 1e9;
+      };
+      const before = await used();
+      await until('a later sample', async () => ((await read('limited', 'cpu_seconds_total')) ?? 0) >= before, 20_000);
+      const seconds = (await read('limited', 'cpu_seconds_total')) ?? 0;
+      const after = await used();
+      t.ok(before <= seconds && seconds <= after, `${before} ≤ ${seconds} ≤ ${after} s`);
     });
   });
 }

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
-import { busyboxImage, engineVersionsToTest } from '../engine/engine.ts';
+import { busyboxImage, engineVersionsInTurn } from '../engine/engine.ts';
 import { callEngine, listedRows, makeContainers, openTab, startWorld, until, watchRows } from './support.ts';
 
 const sleep = ['sleep', '100000'];
 const quick = ['--network=none', '--stop-timeout=0'];
 
-for (const version of engineVersionsToTest()) {
+for (const version of engineVersionsInTurn(0)) {
   t.test(`The list of containers on engine ${version}`, async (t) => {
     const world = await startWorld(t, { version, flags: ['--live-restore'], recorded: true });
     if (!world) return;

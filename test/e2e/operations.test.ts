@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { engineVersionsToTest } from '../engine/engine.ts';
+import { engineVersionsInTurn } from '../engine/engine.ts';
 import { unlessMissing } from '../engine/missing.ts';
 import { startRegistries } from '../engine/registry.ts';
 import {
@@ -35,7 +35,7 @@ const temporaryFolder = (t: Pick<Test, 'teardown'>): string => {
 
 // Each has an engine and a browser of its own, and mostly waits for registries.
 t.jobs = 2;
-for (const version of engineVersionsToTest()) {
+for (const version of engineVersionsInTurn(1)) {
   t.test(`Pulls on engine ${version}`, { buffered: true }, async (t) => {
     const world = await startWorld(t, { version, env, recorded: true });
     if (!world) return;
@@ -313,6 +313,11 @@ for (const version of engineVersionsToTest()) {
       await other.sees(`${row}[aria-busy=true] button[formaction$="/stop"][aria-busy=true]`);
       t.equal(await other.text(`${row} .word`), 'stopping…');
       t.equal(await other.count(`${row} button:enabled:not([aria-busy])`), 0, 'nothing else of it can be pressed');
+      await docker('rename', id, 'renamed-while-pressed');
+      await other.sees(`${row}[data-name=renamed-while-pressed]`);
+      await other.sees(`${row}[aria-busy=true] button[formaction$="/stop"][aria-busy=true][aria-disabled]`);
+      t.equal(await other.text(`${row} .word`), 'stopping…', 'also when the row has come anew');
+      t.equal(await other.count(`${row} button:enabled:not([aria-busy])`), 0);
       stopping.release();
       await other.sees(`${row}[data-state=exited]:not([aria-busy])`);
       await other.misses(`${row} :is([aria-busy], [aria-disabled])`);

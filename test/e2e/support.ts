@@ -14,7 +14,7 @@ import { type Reporter, unlessMissing } from '../engine/missing.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
 const readyMs = 20_000;
-const pollMs = 20;
+const pollMs = 50;
 
 /** Waits until `look` gives something that is true, and gives it; throws with `what` after `ms` ms. */
 export async function until<T>(what: string, look: () => T | Promise<T>, ms = 10_000): Promise<NonNullable<T>> {
@@ -331,12 +331,18 @@ export async function openTab(browser: Browser, url: string, options: TabOptions
     rows: async (): Promise<Row[]> => (await page.evaluate<Row[]>(rowsScript)).sort(byName),
     /** The same in the order of the page, names only. */
     names: async (): Promise<string[]> => (await page.evaluate<Row[]>(rowsScript)).map(({ name }) => name),
-    /** Waits until something is found in the page. */
-    sees: async (selector: string, ms = 5_000): Promise<void> => {
-      await page.waitForSelector(selector, { timeout: ms, state: 'attached' });
+    /** Waits until something is found in the page; throws with what the page says instead. */
+    sees: async (selector: string, ms = 15_000): Promise<void> => {
+      await page.waitForSelector(selector, { timeout: ms, state: 'attached' }).catch(async (error: Error) => {
+        const said = await page
+          .locator('main')
+          .innerText({ timeout: 1_000 })
+          .catch(() => 'nothing');
+        throw new Error(`${error.message}\nThe page says: ${said.slice(0, 2_000)}`, { cause: error });
+      });
     },
     /** Waits until something is no longer in the page. */
-    misses: async (selector: string, ms = 5_000): Promise<void> => {
+    misses: async (selector: string, ms = 15_000): Promise<void> => {
       await page.waitForSelector(selector, { timeout: ms, state: 'detached' });
     },
     text: async (selector: string): Promise<string> => (await page.locator(selector).first().textContent()) ?? '',

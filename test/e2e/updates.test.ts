@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { type Engine, engineVersionsToTest } from '../engine/engine.ts';
+import { type Engine, engineVersionsInTurn } from '../engine/engine.ts';
 import { unlessMissing } from '../engine/missing.ts';
 import { startRegistries } from '../engine/registry.ts';
 import { noticeOf } from './operations.ts';
@@ -58,7 +58,7 @@ const watchStepsScript = `window.fairleadSteps = [];
 
 // They mostly wait for containers to stop, and to run for a while.
 t.jobs = 2;
-for (const version of engineVersionsToTest()) {
+for (const version of engineVersionsInTurn(0)) {
   t.test(`Updates on engine ${version}`, { buffered: true }, async (t) => {
     const world = await startWorld(t, { version, env });
     if (!world) return;

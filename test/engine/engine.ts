@@ -57,6 +57,15 @@ export function engineVersionsToTest(): EngineVersion[] {
 }
 
 /**
+ * The version whose turn it is, for what has no reason to differ between engines: each of them is used by some of the files.
+ * All of them where `FAIRLEAD_TEST_THOROUGH=1`.
+ */
+export function engineVersionsInTurn(turn: number): EngineVersion[] {
+  const versions = engineVersionsToTest();
+  return process.env.FAIRLEAD_TEST_THOROUGH === '1' ? versions : [versions[turn % versions.length] as EngineVersion];
+}
+
+/**
  * Starts a Docker engine that shares nothing with the machine's own one: its socket, its files, its network and its
  * control groups are its own. It ends with `stop()`, and with this process at the latest.
  * Throws MissingEngine where this machine can't run one.

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -61,10 +61,7 @@ export async function startRegistries(engine: Engine, { bytesPerSecond = 4 * 102
   const slow = await startServer(engine, 'slow', [process.execPath, throttleScript]);
 
   /** Changes how many bytes a second the slow one lets through, at once and also for pulls that run; 0 holds them. */
-  const throttle = async (rate: number): Promise<void> => {
-    await writeSettings(place, 'slow', throttleSettings(rate));
-    if (slow.pid) process.kill(slow.pid, 'SIGHUP');
-  };
+  const throttle = (rate: number): Promise<void> => writeSettings(place, 'slow', throttleSettings(rate));
 
   return {
     open,
@@ -79,8 +76,12 @@ export async function startRegistries(engine: Engine, { bytesPerSecond = 4 * 102
 
 const settingsFile = ({ registries }: Place, name: Name): string => join(registries, `${name}.json`);
 
-const writeSettings = (place: Place, name: Name, settings: object): Promise<void> =>
-  writeFile(settingsFile(place, name), JSON.stringify(settings));
+/** Whoever reads them meanwhile gets the older ones, or these, and never a part. */
+async function writeSettings(place: Place, name: Name, settings: object): Promise<void> {
+  const file = settingsFile(place, name);
+  await writeFile(`${file}.new`, JSON.stringify(settings));
+  await rename(`${file}.new`, file);
+}
 
 const registrySettings = ({ registries }: Place, name: Name) => ({
   version: '0.1',

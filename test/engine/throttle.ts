@@ -4,7 +4,10 @@ import { connect, createServer } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Where it listens and where it leads, and a rate for all connections together, read anew on SIGHUP; 0 holds all. */
+/**
+ * Where it listens and where it leads, and a rate for all connections together, which is read anew for every chunk, so
+ * that nothing passes by an older one; 0 holds all.
+ */
 export type ThrottleSettings = { port: number; targetPort: number; bytesPerSecond: number };
 
 const pollMs = 10;
@@ -13,10 +16,7 @@ const burstMs = 50;
 
 const readSettings = () => JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as ThrottleSettings;
 
-let { port, targetPort, bytesPerSecond } = readSettings();
-process.on('SIGHUP', () => {
-  ({ bytesPerSecond } = readSettings());
-});
+const { port, targetPort } = readSettings();
 
 /** The bytes that may come now, below zero after a chunk that was larger than that. */
 let credit = 0;
@@ -42,7 +42,7 @@ async function* slowly(chunks: AsyncIterable<Buffer>) {
 
 function refill(): void {
   const now = performance.now();
-  const bytesPerMs = bytesPerSecond / 1000;
+  const bytesPerMs = readSettings().bytesPerSecond / 1000;
   credit = Math.min(credit + bytesPerMs * (now - refilledAt), bytesPerMs * burstMs);
   refilledAt = now;
 }

@@ -254,6 +254,11 @@ t.test('assets are compressed once and kept for ever', async (t) => {
     t.match(plain.headers['cache-control'], /immutable/);
     t.equal(gzip.headers['content-encoding'], 'gzip');
     t.equal(gzip.headers.vary, 'accept-encoding');
+    for (const encoding of ['br', 'gzip']) {
+      const answer = await fetch(app.url + address, { headers: { 'accept-encoding': encoding } });
+      t.equal(answer.headers.get('content-encoding'), encoding);
+      t.equal(await answer.text(), plain.text, `${address} is the same in ${encoding}`);
+    }
     if (address.endsWith('.js')) scripts += Number(gzip.headers['content-length']);
   }
   t.ok(scripts > 0 && scripts < 30_000, `${scripts} bytes of JavaScript in all`);

@@ -64,7 +64,13 @@ t.test('a page asks for the topics that keep it true, with its own parameters', 
   ]);
   t.strictSame(await topicsOf('/containers?topic=logs:x&foo=bar'), ['/live?topic=containers'], 'and nothing else');
   t.match((await topicsOf('/containers/web'))[0], `/live?topic=container%3A${id}&topic=stats%3A${id}`);
-  t.strictSame(await topicsOf('/projects/shop'), ['/live?topic=project%3Ashop&actions=true']);
+  const { id: ofShop } = app.engine.containers().find(({ labels }) => Object.values(labels).includes('shop')) ?? {
+    id: '',
+  };
+  t.strictSame(await topicsOf('/projects/shop'), [
+    '/live?topic=project%3Ashop&actions=true',
+    `/live?topic=logs%3Aproject%3Ashop&tail=100&since=0000000000000000000.0.${ofShop.slice(0, 12)}`,
+  ]);
   t.strictSame(await topicsOf('/images?dangling=true'), ['/live?topic=images&dangling=true']);
   t.match((await topicsOf('/containers/web/logs')).at(-1), `topic=logs%3A${id}`);
 });

@@ -1,11 +1,14 @@
 import { request } from 'node:http';
 import t, { type Test } from 'tap';
 import { createReaderLimit } from '../../src/routes/reader-limit.ts';
-import { startApp, type TestApp, until } from '../support/app.ts';
-import { byId, findAll, parseHtml, textOf } from '../support/page.ts';
+import { type AppOptions, startApp, type TestApp, until } from '../support/app.ts';
+import { byId, type Element, findAll, parseHtml, textOf } from '../support/page.ts';
+import { openViewer } from '../support/viewer.ts';
 
-const linesOf = (html: string) =>
-  findAll(parseHtml(html), ({ attributes }) => (attributes.class ?? '').split(' ').includes('log-line'));
+const linesOf = (html: string | Element) =>
+  findAll(typeof html === 'string' ? parseHtml(html) : html, ({ attributes }) =>
+    (attributes.class ?? '').split(' ').includes('log-line'),
+  );
 
 type Line = { at: string; cursor: string; stream: string; text: string; container: string };
 const parseLines = (text: string) =>
@@ -89,6 +92,202 @@ t.test('tail, since, until, search and output narrow a log, in each form', async
     const api = await app.get(`/api/containers/web/logs?${query}`);
     t.match(JSON.parse(api.text), { status: 400, code: 'invalid', detail: new RegExp(`^${field}: `) }, query);
     t.equal((await app.get(`/containers/web/logs?${query}`)).status, 400, `the page of ${query}`);
+  }
+});
+
+t.test('of a log that was empty when its page was made, all that came since is there', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const { page, connect } = await openViewer(app, '/containers/web/logs', 'logs:');
+  for (let n = 0; n < 300; n++) app.engine.writeLog('web', `line ${n}`);
+  const shown = () => linesOf(page.part('log-lines') ?? '').map(numberOf);
+  await connect();
+  await until(() => shown().at(-1) === 299, 'the last line');
+  t.strictSame(shown(), range(0, 300), 'the first line too, though a view begins with a hundred');
+  t.notMatch(textOf(page.root), /missing/, 'and nothing is said to be missing');
+});
+
+/** A container of 1,800 lines, one a second. */
+async function startLong(t: Test, env: Record<string, string> = {}) {
+  const start = Date.UTC(2026, 0, 2, 3, 0, 0);
+  const prepare: AppOptions['prepare'] = (engine) => {
+    engine.addContainer({ name: 'web' });
+    for (let n = 0; n < 1_800; n++) {
+      const at = BigInt(start + n * 1_000) * 1_000_000n;
+      engine.writeLog('web', `line ${n}`, { at, stream: n % 2 ? 'stderr' : 'stdout' });
+    }
+  };
+  return startApp(t, { prepare, env });
+}
+
+const numberOf = (line: Element) => Number(/line (\d+)/.exec(textOf(line))?.[1]);
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => from + n);
+
+t.test('links lead from the newest line back to the first and on again, without a script', async (t) => {
+  const app = await startLong(t, { BASE_PATH: '/sub' });
+  const follow = async (link: string) => {
+    const seen: number[][] = [];
+    let path = '/containers/web/logs';
+    for (let n = 0; n < 10; n++) {
+      const page = parseHtml((await app.get(path)).text);
+      const anchor = byId(page, link);
+      seen.push(linesOf(page).map(numberOf));
+      if (!anchor || 'hidden' in anchor.attributes) return { seen, page };
+      t.match(anchor.attributes.href, /^\/sub\/containers\//);
+      path = (anchor.attributes.href ?? '').slice('/sub'.length);
+    }
+    throw new Error('there is no end');
+  };
+  const { seen, page } = await follow('log-earlier');
+  t.strictSame(
+    seen.map((numbers) => numbers.length),
+    [100, 500, 500, 500, 200],
+  );
+  t.strictSame(seen.toReversed().flat(), range(0, 1_800), 'every line once');
+  t.match(textOf(page), 'The log begins here.');
+  t.match(textOf(page), 'This page does not follow the log.');
+  t.equal(byId(page, 'log-live'), undefined);
+  const newest = byId(page, 'log-newest')?.attributes.href ?? '';
+  t.equal(
+    linesOf((await app.get(newest.slice('/sub'.length))).text)
+      .map(numberOf)
+      .at(-1),
+    1_799,
+  );
+  let path = byId(page, 'log-later')?.attributes.href ?? '';
+  const on: number[] = [];
+  while (path) {
+    const later = parseHtml((await app.get(path.slice('/sub'.length))).text);
+    on.push(...linesOf(later).map(numberOf));
+    const link = byId(later, 'log-later');
+    path = link && !('hidden' in link.attributes) ? (link.attributes.href ?? '') : '';
+  }
+  t.strictSame(on, range(200, 1_800), 'and on again to the newest');
+});
+
+t.test('what is followed goes on behind the last line of the log, however old the last find is', async (t) => {
+  const prepare: AppOptions['prepare'] = (engine) => {
+    engine.addContainer({ name: 'web' });
+    engine.writeLog('web', 'needle');
+    for (let n = 0; n < 8_000; n++) engine.writeLog('web', `line ${n}`);
+  };
+  const app = await startApp(t, { prepare });
+  const [last] = parseLines((await app.get('/api/containers/web/logs?tail=1')).text);
+  const page = parseHtml((await app.get('/containers/web/logs?q=needle')).text);
+  t.equal(linesOf(page).length, 1);
+  t.equal(byId(page, 'log-lines')?.attributes['data-last'], last?.cursor);
+  const live = byId(page, 'log-live')?.attributes['hx-ws:connect'] ?? '';
+  t.match(live, `since=${last?.cursor}`);
+  const socket = app.live(live);
+  t.equal(await socket.opened, 101);
+  app.engine.writeLog('web', 'a new needle');
+  await until(() => socket.text().includes('a new <mark'), 'the new find comes');
+  t.notMatch(socket.text(), 'log-gap', 'nothing is said to be missing');
+});
+
+t.test('a page may lie before, after or at a line or a moment, in each form', async (t) => {
+  const app = await startLong(t);
+  const path = '/containers/web/logs';
+  const numbersAt = async (query: string) => {
+    const lines = parseLines((await app.get(`/api${path}?${query}`)).text);
+    const cursors = lines.map(({ cursor }) => cursor);
+    for (const prefix of ['', '/fragments']) {
+      const shown = linesOf((await app.get(`${prefix}${path}?${query}`)).text);
+      t.strictSame(
+        shown.map(({ attributes }) => attributes['data-cursor']),
+        cursors,
+        `${prefix} agrees on ${query}`,
+      );
+    }
+    return lines.map(({ text }) => Number(text.split(' ')[1]));
+  };
+  t.strictSame(await numbersAt('before=2026-01-02T03:10'), range(100, 600), 'without seconds and zone, as UTC');
+  t.strictSame(await numbersAt('after=2026-01-02T03:10:00Z&tail=3'), [600, 601, 602]);
+  t.strictSame(await numbersAt('at=2026-01-02T04:10:00%2B01:00&tail=4'), [598, 599, 600, 601]);
+  t.strictSame(await numbersAt(`at=${Date.UTC(2026, 0, 2, 3, 10) / 1000}&stream=stderr&tail=4`), [597, 599, 601, 603]);
+  t.strictSame(await numbersAt('before=2026-01-02T03:10:00Z&q=line+5&tail=2'), [598, 599]);
+  t.strictSame(await numbersAt('at=2020-01-01T00:00&tail=4'), [0, 1]);
+  t.strictSame(await numbersAt('since=2026-01-02T03:10&until=2026-01-02T03:10:02'), [600, 601, 602]);
+
+  const page = parseHtml((await app.get(`${path}?at=2026-01-02T03:10:00.5Z`)).text);
+  const marked = findAll(page, ({ attributes }) => attributes['aria-current'] === 'location');
+  t.strictSame(marked.map(numberOf), [601], 'the first line at or behind the moment is marked');
+  t.equal(marked[0]?.attributes.id, 'log-at');
+  t.equal(linesOf(page).length, 500);
+  const link = findAll(marked[0] as Element, ({ tag }) => tag === 'a')[0]?.attributes.href ?? '';
+  t.match(link, /^\/containers\/[0-9a-f]{12}\/logs\?at=\d{19}\.0#log-at$/);
+  const linked = parseHtml((await app.get(link.split('#')[0] ?? '')).text);
+  t.equal(numberOf(byId(linked, 'log-at') as Element), 601, 'its time leads to itself');
+
+  const api = await app.get(`/api${path}?at=2026-01-02T03:10:00Z&tail=2&q=line`);
+  const id = app.engine.container('web').id;
+  t.equal(
+    api.headers.link,
+    `</api/containers/${id}/logs?q=line&tail=2&before=${Date.UTC(2026, 0, 2, 3, 9, 59)}000000.0>; rel="prev", ` +
+      `</api/containers/${id}/logs?q=line&tail=2&after=${Date.UTC(2026, 0, 2, 3, 10, 0)}000000.0>; rel="next"`,
+  );
+  for (const [query, field] of [
+    ['before=yesterday', 'before'],
+    ['after=-', 'after'],
+    ['at=2026-01-02', 'at'],
+    [`at=${'9'.repeat(65)}`, 'at'],
+    ['at=1&before=1', 'at'],
+    ['after=1&before=1', 'after'],
+    ['before=1&since=1', 'since'],
+    ['at=1&until=1', 'until'],
+    ['after=1&follow=1', 'follow'],
+  ] as const) {
+    const answer = await app.get(`/api${path}?${query}`);
+    t.match(JSON.parse(answer.text), { status: 400, code: 'invalid', detail: new RegExp(`^${field}: `) }, query);
+    t.equal((await app.get(`${path}?${query}`)).status, 400, `the page of ${query}`);
+  }
+});
+
+t.test('a search looks through the whole log, by text or expression, and is marked', async (t) => {
+  const app = await startLong(t);
+  app.engine.writeLog('web', '\u001b[31mERROR\u001b[0m: disk \u001b[1mfu\u001b[0mll', { stream: 'stderr' });
+  app.engine.writeLog('web', 'WARN: disk slow');
+  const path = '/containers/web/logs';
+  const textsAt = async (query: string) => {
+    const texts = parseLines((await app.get(`/api${path}?${query}`)).text).map(({ text }) => text);
+    t.equal(linesOf((await app.get(`${path}?${query}`)).text).length, texts.length, `page and API agree on ${query}`);
+    return texts;
+  };
+  const regex = (pattern: string) => `regex=1&q=${encodeURIComponent(pattern)}`;
+  t.strictSame(await textsAt(regex('^line 1[05]$')), ['line 10', 'line 15'], 'also in the oldest lines');
+  t.strictSame(await textsAt('q=LINE+17&case=1'), []);
+  t.equal((await textsAt(`${regex('^line')}&invert=1`)).length, 2);
+  t.equal((await textsAt('level=error')).length, 1);
+  t.equal((await textsAt('level=warn')).length, 2);
+  t.strictSame(await textsAt(`${regex('^line \\d$')}&stream=stderr&tail=2`), ['line 7', 'line 9']);
+
+  const page = parseHtml((await app.get(`${path}?${regex('error.*l')}&level=warn&case=0`)).text);
+  const marks = findAll(page, ({ tag }) => tag === 'mark');
+  t.equal(marks.map(textOf).join(''), 'ERROR: disk full', 'a find is marked over its colours');
+  t.equal(
+    marks.some(({ attributes }) => /ansi-red/.test(attributes.class ?? '')),
+    true,
+    'and keeps them',
+  );
+  const live = byId(page, 'log-live')?.attributes['hx-ws:connect'] ?? '';
+  t.match(live, /&q=error\.\*l&regex=1&level=warn/, 'what is followed is filtered alike');
+  const socket = app.live(live);
+  t.equal(await socket.opened, 101);
+  app.engine.writeLog('web', 'error: nothing');
+  app.engine.writeLog('web', 'ERROR: all');
+  await until(() => socket.text().includes('<mark class="">ERROR: all</mark>'), 'the new find comes, marked');
+  t.notMatch(socket.text(), 'nothing');
+  const inverse = await app.get(`${path}?q=line&invert=1`);
+  t.notMatch(inverse.text, '<mark');
+
+  for (const [query, field] of [
+    [regex('(a'), 'q'],
+    [`q=${'x'.repeat(201)}`, 'q'],
+    ['level=loud', 'level'],
+    ['regex=maybe', 'regex'],
+  ] as const) {
+    const answer = await app.get(`/api${path}?${query}`);
+    t.match(JSON.parse(answer.text), { status: 400, code: 'invalid', detail: new RegExp(`^${field}: `) }, query);
+    t.equal((await app.get(`${path}?${query}`)).status, 400, `the page of ${query}`);
   }
 });
 
@@ -237,6 +436,27 @@ t.test('a log that the engine can not tell leaves the page whole', async (t) => 
   t.match(page.text, 'configured logging driver does not support reading');
   const api = await app.get('/api/containers/web/logs');
   t.match(JSON.parse(api.text), { status: 502, code: 'engine_error', detail: /logging driver/ });
+  for (const place of ['before', 'after', 'at']) {
+    t.equal((await app.get(`/containers/web/logs?${place}=1`)).status, 200, place);
+    const part = await app.get(`/fragments/containers/web/logs?${place}=1`);
+    t.equal(part.status, 502, `${place}: lines for a view are refused, or it would seem to have come to its end`);
+  }
+});
+
+t.test('the reading for a page ends with who asked for it', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  app.engine.writeLog('web', 'x');
+  app.engine.faults.hang({ path: /\/logs$/ });
+  const open = () => app.engine.requestsTo('GET', /\/logs$/).filter(({ closedAt }) => closedAt === null).length;
+  for (const path of ['/containers/web', '/containers/web/logs?q=y', '/fragments/containers/web/logs?before=1']) {
+    const sent = request(app.url + path);
+    sent.on('error', () => {});
+    sent.end();
+    await until(() => open() === 1, `${path} is being read`);
+    sent.destroy();
+    await until(() => open() === 0, `${path} is read no further`, 5_000);
+    t.pass(path);
+  }
 });
 
 t.test('readers are counted by client and in all, and leave once', async (t) => {

@@ -77,7 +77,9 @@ t.test('figures have three forms, and rows show the newest', async (t) => {
   await until(() => toHtml(view.part('stats') ?? parseHtml('')).includes('<svg'), 'the charts are drawn');
   app.engine.die('busy');
   await until(async () => !/\d/.test(await row()), 'a stopped one shows no figure');
-  t.pass();
+  const drawn = () => toHtml(view.part('stats') ?? parseHtml(''));
+  await until(() => /class="mark[^>]*>\s*<title>[^<]*Ended with code/.test(drawn()), 'its death is marked on the axis');
+  t.match((await app.get('/containers/busy/stats')).text, /Ended with code/, 'on the page, too');
 });
 
 t.test('STATS_INTERVAL=0 asks for no figures', async (t) => {

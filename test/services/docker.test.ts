@@ -355,3 +355,30 @@ t.test('a call that waits for a free connection keeps its bound, and actions hol
   t.ok(performance.now() - began < 5 * bounds.action, 'those that never got a connection too');
   hang.remove();
 });
+
+t.test('calls are counted by endpoint, and those without a good answer', async (t) => {
+  const { engine, docker } = await open(t);
+  const { id } = engine.addContainer({ name: 'web' });
+  engine.addImage({ tags: ['shop/web:1'] });
+  t.strictSame(docker.callCounts(), []);
+  await docker.listContainers();
+  await docker.listContainers([id]);
+  await docker.inspectContainer(id);
+  await failure(docker.inspectContainer('none'));
+  await docker.inspectImage('shop/web:1');
+  await docker.actOnContainer('web', 'stop');
+  engine.faults.drop({ path: /_ping/ });
+  await failure(docker.ping());
+  const gone = AbortSignal.abort(new Error('nobody waits'));
+  await t.rejects(docker.ping(gone), { message: 'nobody waits' }, 'what its caller ended is no failure');
+  t.strictSame(
+    docker.callCounts().map(({ method, endpoint, calls, failures }) => [method, endpoint, calls, failures]),
+    [
+      ['GET', '/containers/json', 2, 0],
+      ['GET', '/containers/:id/json', 2, 1],
+      ['GET', '/images/:id/json', 1, 0],
+      ['POST', '/containers/:id/stop', 1, 0],
+      ['GET', '/_ping', 2, 1],
+    ],
+  );
+});

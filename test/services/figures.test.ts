@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { EngineStats } from '../../src/services/docker-types.ts';
-import { toCpuReading, toFigures } from '../../src/services/figures.ts';
+import { toCpuReading, toFigures, toMomentary } from '../../src/services/figures.ts';
 
 type Recorded = { oneShot: EngineStats; noStream: EngineStats; stopped: EngineStats | null };
 
@@ -162,4 +162,16 @@ t.test('an answer where everything is null gives zeros, not an error', async (t)
     pids_stats: null,
   };
   t.match(toFigures(empty), { cpuPercent: null, memoryBytes: 0, memoryLimitBytes: null, networkRxBytes: 0, pids: 0 });
+});
+
+t.test('seconds of CPU and the limit of pids, as every recorded engine tells them', async (t) => {
+  for (const engine of ['docker-20.10-v1', 'docker-26-v1', 'docker-28-v1', 'docker-28-v2', 'podman-5.8']) {
+    const { oneShot } = recorded(engine);
+    const { cpuSeconds, pidsLimit } = toMomentary(oneShot);
+    t.equal(cpuSeconds, (oneShot.cpu_stats?.cpu_usage?.total_usage ?? Number.NaN) / 1e9, engine);
+    t.ok(pidsLimit === null || (pidsLimit > 0 && pidsLimit < 2 ** 32), `${engine}: ${pidsLimit} pids`);
+  }
+  t.equal(toMomentary({ pids_stats: { current: 1, limit: 100 } }).pidsLimit, 100);
+  t.equal(toMomentary({ pids_stats: { current: 1, limit: 2 ** 64 } }).pidsLimit, null, 'what cgroups say for none');
+  t.strictSame(toMomentary({}), { cpuSeconds: null, pidsLimit: null, interfaces: [] });
 });

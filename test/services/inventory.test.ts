@@ -1,6 +1,9 @@
+import { mock } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { createAttention } from '../../src/services/attention.ts';
 import { createDocker } from '../../src/services/docker.ts';
+import type { EventReader } from '../../src/services/engine-link.ts';
 import {
   createInventory,
   type Inventory,
@@ -11,6 +14,7 @@ import { readJsonLines } from '../../src/services/lines.ts';
 import { createRefresher } from '../../src/services/refresher.ts';
 import { createSimulatedEngine, type SimulatedEngine, type SimulatedEngineOptions } from '../simulated/engine.ts';
 import { until } from '../support/app.ts';
+import { createRandom } from '../support/random.ts';
 
 const quick: InventoryTimings = {
   firstRetry: 20,
@@ -28,27 +32,31 @@ type Setting = SimulatedEngineOptions & {
   prepare?: (engine: SimulatedEngine) => unknown;
   waits?: boolean;
   callMs?: number;
+  keeper?: EventReader;
 };
 
 /** An inventory that follows a simulated engine, with all that it published. */
-async function follow(t: Test, { timings, prepare, waits = true, callMs = 5_000, ...options }: Setting = {}) {
+async function follow(t: Test, { timings, prepare, waits = true, callMs = 5_000, keeper, ...options }: Setting = {}) {
   const engine = await createSimulatedEngine(options);
   t.teardown(() => engine.close());
   await prepare?.(engine);
   const address = { kind: 'unix', path: engine.socketPath, text: engine.host } as const;
   const docker = createDocker(address, { ping: Math.min(2_000, callMs), list: callMs, action: callMs });
-  const inventory = createInventory(docker, silentLog, { ...quick, ...timings });
+  const attention = createAttention(50);
+  const inventory = createInventory(docker, silentLog, attention, { ...quick, ...timings });
   const changes: InventoryChange[] = [];
+  const lookAway = attention.hold();
   inventory.onChange((change) => changes.push(change));
   t.teardown(() => {
     inventory.close();
     docker.close();
   });
+  if (keeper) inventory.keepEvents(keeper);
   inventory.start();
   if (waits) await until(() => inventory.engine().status === 'connected', 'the inventory is connected');
   const named = (name: string) => inventory.containers().find((container) => container.name === name);
   const lists = () => engine.requestsTo('GET', /^\/containers\/json$/);
-  return { engine, docker, inventory, changes, named, lists };
+  return { engine, docker, inventory, attention, lookAway, changes, named, lists };
 }
 
 const states = (inventory: Inventory) =>
@@ -71,6 +79,59 @@ t.test('one list at the start, then nothing is asked while nothing happens', asy
   await until(() => pings() > before + 3, 'some pings later');
   t.equal(lists().length, 1, 'a ping beside the stream is all that is asked');
   t.match(inventory.engine(), { version: '28.5.2+dfsg4', apiVersion: '1.51', cpus: 2, isPodman: false });
+});
+
+t.test(
+  'while nobody looks, the engine is asked for nothing beside its stream, and what it tells is true all the same',
+  async (t) => {
+    const timings = { doubt: 20, reconcile: 60 };
+    const { engine, lookAway, attention, inventory, named, lists } = await follow(t, { timings });
+    lookAway();
+    const settled = async () => {
+      engine.forgetRequests();
+      await setTimeout(300);
+      return engine.requests.length === 0;
+    };
+    await until(settled, 'six pings and five lists are left out');
+    engine.addContainer({ name: 'web' });
+    await until(() => named('web')?.state === 'running', 'what an event tells of is asked for');
+    await until(settled, 'and no more');
+    attention.glance();
+    await inventory.checked();
+    t.equal(engine.requestsTo('GET', /^\/_ping$/).length, 1, 'who looks waits for a ping');
+    await until(() => lists().length > 0, 'and has everything read anew');
+    await until(settled, 'and a while later nobody looks any more');
+  },
+);
+
+t.test('an engine that came to hang while nobody looked is told to the first who looks', async (t) => {
+  const { engine, lookAway, attention, inventory } = await follow(t, { callMs: 200 });
+  lookAway();
+  engine.faults.hang();
+  await setTimeout(300);
+  t.equal(inventory.engine().status, 'connected', 'nobody has asked');
+  attention.glance();
+  await inventory.checked();
+  t.equal(inventory.engine().status, 'unreachable');
+});
+
+t.test('what the engine tells of the past is kept, and changes nothing that is', async (t) => {
+  const told: string[] = [];
+  const { inventory, named, changes, engine } = await follow(t, {
+    keeper: { since: () => '1', opened() {}, lost() {}, event: ({ Action }) => void told.push(Action ?? '') },
+    async prepare(engine) {
+      engine.addContainer({ name: 'web' });
+      engine.pause('web');
+      engine.silently(() => engine.unpause('web'));
+      const second = Math.floor(Date.now() / 1_000);
+      await until(() => Math.floor(Date.now() / 1_000) > second, 'the next second');
+    },
+  });
+  await until(() => told.includes('pause'), 'the past');
+  t.same(states(inventory), ['web running']);
+  t.notOk(changes.some(({ touched }) => touched.size > 0));
+  engine.pause('web');
+  await until(() => named('web')?.state === 'paused', 'what comes is taken over');
 });
 
 for (const version of ['20.10', '28', 'podman'] as const) {
@@ -130,6 +191,16 @@ function isLike(actual: object | undefined, expected: object): boolean {
   const fields = actual as Record<string, unknown>;
   return Object.entries(expected).every(([key, value]) => fields[key] === value);
 }
+
+t.test('how late events come is counted', async (t) => {
+  const { engine, inventory } = await follow(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const read = (suffix: string) => inventory.eventLag().find((sample) => sample.suffix === suffix)?.value ?? 0;
+  t.equal(read('_count'), 0);
+  engine.pause('web');
+  engine.unpause('web');
+  await until(() => read('_count') === 2, 'two events');
+  t.ok(read('_sum') >= 0 && read('_sum') < 2, `${read('_sum')} s`);
+});
 
 t.test('an event shows before any list confirms it', async (t) => {
   const { engine, named } = await follow(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
@@ -496,15 +567,6 @@ function stir(engine: SimulatedEngine, random: () => number, step: number) {
   } catch {}
 }
 
-/** Numbers from 0 to 1 that are the same in each run. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
-    return state / 2_147_483_648;
-  };
-}
-
 t.test('the words of a status stay as old as they are', async (t) => {
   const { inventory, named, engine } = await follow(t, {
     prepare: (engine) => engine.addContainer({ name: 'old', startedAt: Date.now() - 3 * 3_600_000 }),
@@ -561,6 +623,68 @@ t.test('what a failed call asked for is asked again, and one call runs at a time
   await until(() => asked.includes('b') && asked.filter((keys) => keys === 'a').length === 2, 'both');
   refresher.clear();
   t.equal(most, 1);
+});
+
+t.test('a call that hangs holds up for a moment what others ask for, and two run at most', async (t) => {
+  const hung = Promise.withResolvers<void>();
+  const asked: string[] = [];
+  const refresher = createRefresher<string>(
+    (keys) => {
+      asked.push(keys.join());
+      return keys.includes('quick') ? Promise.resolve() : hung.promise;
+    },
+    10,
+    50,
+  );
+  refresher.add('slow');
+  await until(() => asked.length === 1, 'the first call');
+  refresher.add('quick');
+  await until(() => asked.length === 2, 'another beside it');
+  refresher.add('slower');
+  await until(() => asked.length === 3, 'and another, because that one has its answer');
+  refresher.add('quick');
+  await setTimeout(150);
+  t.same(asked, ['slow', 'quick', 'slower'], 'not a third');
+  hung.resolve();
+  await until(() => asked.length === 4, 'after them');
+  t.equal(asked.at(-1), 'quick');
+  refresher.clear();
+});
+
+t.test('a clock that is set back holds nothing up', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.UTC(2030, 0, 2) });
+  t.teardown(() => mock.timers.reset());
+  let asked = 0;
+  const refresher = createRefresher<string>(async () => void asked++, 10);
+  refresher.add('a');
+  await until(() => asked === 1, 'asked for once');
+  mock.timers.setTime(Date.UTC(2030, 0, 1));
+  refresher.add('a');
+  await until(() => asked === 2, 'and again', 2_000);
+  refresher.clear();
+});
+
+t.test('a container of which an event tells before the list does is asked for until it is there', async (t) => {
+  const { engine, named } = await follow(t);
+  engine.faults.status(200, '[]', 'application/json', { path: /containers\/json/, times: 2 });
+  engine.addContainer({ name: 'web' });
+  await until(() => named('web')?.state === 'running', 'it is there', 2_000);
+  t.pass('without another event');
+});
+
+t.test('a container that no list ever shows is not asked for without end', async (t) => {
+  const { engine, lists } = await follow(t, { timings: { doubt: 200, reconcile: 60_000 } });
+  await until(() => lists().length >= 2, 'the second look has been');
+  engine.forgetRequests();
+  engine.emit({ type: 'container', action: 'create', id: 'f'.repeat(64), attributes: { name: 'ghost' } });
+  await until(() => lists().length > 1, 'it is asked for again');
+  const settled = async () => {
+    const before = lists().length;
+    await setTimeout(200);
+    return lists().length === before;
+  };
+  await until(settled, 'the asking ends', 5_000);
+  t.ok(lists().length <= 8, `asked ${lists().length} times`);
 });
 
 t.test('a closed inventory asks nothing and holds no stream', async (t) => {

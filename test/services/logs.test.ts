@@ -109,7 +109,7 @@ t.test('A page of a log', async (t) => {
     const id = add(250);
     const { lines } = await logs.read(id, {}, signal);
     const after = await logs.read(id, { since: lines[99]?.cursor }, signal);
-    t.same(after, { lines: lines.slice(100), cut: false });
+    t.same(after, { lines: lines.slice(100), cut: false, isTorn: false });
     t.same((await logs.read(id, { since: lines[249]?.cursor }, signal)).lines, []);
     t.same((await logs.read(id, { since: lines[200]?.at }, signal)).lines, lines.slice(200));
     t.same((await logs.read(id, { until: lines[49]?.at, tail: 10 }, signal)).lines, lines.slice(40, 50));
@@ -392,6 +392,28 @@ t.test('A log is followed over what happens', async (t) => {
     t.same(view.texts(), numbers(0, 300), 'all of them are new');
   });
 
+  await t.test('when nothing was written since it was followed from its end', async (t) => {
+    const { logs, engine, add, follows } = await start(t);
+    const stopped = add(150);
+    const broken = add(150);
+    const empty = add(0);
+    const ids = [stopped, broken, empty];
+    const views = ids.map((id) => watch(logs, id, { tail: 0 }));
+    await until(() => views.every(({ states }) => states.at(-1) === 'following'), 'they are followed');
+    engine.stop(stopped);
+    await until(() => views[0]?.states.at(-1) === 'ended', 'one has ended');
+    engine.faults.dropStreams({ path: /logs/ });
+    engine.start(stopped);
+    for (const id of ids) for (let n = 0; n < 3; n += 1) engine.writeLog(id, `new ${n}`);
+    logs.resume(stopped);
+    for (const { texts } of views) await until(() => texts().includes('new 2'), 'what came meanwhile is there');
+    await until(() => follows() === 3, 'they are followed on');
+    for (const id of ids) engine.writeLog(id, 'new 3');
+    for (const { texts } of views) await until(() => texts().includes('new 3'), 'what comes then is there');
+    for (const { texts } of views)
+      t.same(texts(), ['new 0', 'new 1', 'new 2', 'new 3'], 'once each, and nothing older');
+  });
+
   await t.test('when the start is told before the end of the old stream was read', async (t) => {
     const { logs, engine, add } = await start(t);
     const id = add(10);
@@ -625,6 +647,99 @@ t.test('A flood', async (t) => {
     await engine.firehose(id, 10_000);
     await until(() => totals[0] === 10_000 && totals[1] === 10_000, 'both have all');
     t.equal(faults, 1, 'a listener that throws is not asked again');
+  });
+});
+
+t.test('A search that takes far too long', async (t) => {
+  await t.test('ends its own view and says why, and the others go on', async (t) => {
+    const { logs, engine, add } = await start(t, { maxLogBytes: 8e6 });
+    const id = add(0);
+    const reasons: (string | undefined)[] = [];
+    const costly = { tail: 10, q: '(a|b)*a(a|b){200}c', regex: true };
+    logs.follow(
+      id,
+      costly,
+      () => {},
+      (state, reason) => state === 'stopped' && reasons.push(reason?.message),
+    );
+    const other = watch(logs, id);
+    await until(() => logs.openStreams() === 1, 'it is followed');
+    const line = () => Array.from({ length: 400 }, () => 'ab'[Math.floor(Math.random() * 2)]).join('');
+    for (let n = 0; reasons.length === 0 && n < 400; n += 1) {
+      for (let more = 0; more < 50; more += 1) engine.writeLog(id, line());
+      const sum = (n + 1) * 50;
+      await until(() => other.lines.length + other.seen.skipped === sum, 'the other has all');
+    }
+    t.match(reasons, [/expression takes far too long/]);
+    engine.writeLog(id, 'goes on');
+    await until(() => other.texts().at(-1) === 'goes on', 'and what comes then');
+    t.notOk(other.seen.states.includes('retrying'));
+  });
+});
+
+t.test('A log that was rotated away while nobody could read it', async (t) => {
+  const open = async (t: Teardown) => {
+    const all = await start(t, { maxLogBytes: 20_000 });
+    const id = all.add(20);
+    const view = watch(all.logs, id);
+    await until(() => view.lines.length === 20, 'the first lines');
+    return { ...all, id, view };
+  };
+
+  await t.test('has a mark where it goes on after a break', async (t) => {
+    const { engine, id, view, follows } = await open(t);
+    const refused = engine.faults.status(500, '{"message":"busy"}', 'application/json', { path: /logs$/ });
+    engine.faults.dropStreams({ path: /logs/ });
+    await until(() => follows() === 0, 'the stream broke');
+    for (let n = 20; n < 2_000; n += 1) engine.writeLog(id, `line ${n}`);
+    refused.remove();
+    await until(() => view.texts().at(-1) === 'line 1999', 'it goes on');
+    const marked = view.batches.filter(({ gap }) => gap);
+    t.match(marked, [{ gap: { since: /Z$/ } }], 'one mark');
+    t.not(marked[0]?.lines[0]?.text, 'line 20', 'as lines are missing');
+    t.equal(marked[0]?.lines[0]?.text, view.texts()[20], 'behind the last line that was seen');
+    t.ok(isGrowing(view.lines));
+  });
+
+  await t.test('has a mark for who comes back with its last line', async (t) => {
+    const { engine, logs, id, view } = await open(t);
+    const since = view.lines.at(-1)?.cursor;
+    view.close();
+    for (let n = 20; n < 2_000; n += 1) engine.writeLog(id, `line ${n}`);
+    const again = watch(logs, id, { since, isSeen: true });
+    await until(() => again.texts().at(-1) === 'line 1999', 'it goes on');
+    t.match(again.batches[0]?.gap, { since: /Z$/ });
+    const between = watch(logs, id, { since });
+    await until(() => between.texts().at(-1) === 'line 1999', 'a place that is no line of it');
+    t.notOk(
+      between.batches.some(({ gap }) => gap),
+      'tells nothing of what is missing',
+    );
+  });
+
+  await t.test('has none where nothing is missing', async (t) => {
+    const { engine, logs, id, view, follows } = await open(t);
+    engine.faults.dropStreams({ path: /logs/ });
+    await until(() => follows() === 1, 'the stream is open again');
+    engine.writeLog(id, 'line 20');
+    await until(() => view.texts().at(-1) === 'line 20', 'it goes on');
+    const again = watch(logs, id, { since: view.lines[19]?.cursor, isSeen: true });
+    await until(() => again.lines.length === 1, 'the line behind it');
+    t.notOk([...view.batches, ...again.batches].some(({ gap }) => gap));
+  });
+});
+
+t.test('Long lines', async (t) => {
+  await t.test('come in several batches, none of which is too large', async (t) => {
+    const { logs, engine, add } = await start(t, { maxLogBytes: 8e6 });
+    const id = add(0);
+    for (let n = 0; n < 60; n += 1) engine.writeLog(id, `${n} ${'x'.repeat(12_000)}`, { at: base + BigInt(n) });
+    const first = watch(logs, id);
+    await until(() => first.lines.length === 60, 'all of them are held');
+    const { seen } = watch(logs, id);
+    await until(() => seen.lines.length === 60, 'all of them');
+    const sizes = seen.batches.map(({ lines }) => lines.reduce((sum, { text }) => sum + text.length, 0));
+    t.ok(Math.max(...sizes) <= 300_000, `at most ${Math.max(...sizes)} characters`);
   });
 });
 

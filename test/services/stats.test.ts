@@ -1,11 +1,16 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { sql } from 'kysely';
 import t, { type Test } from 'tap';
 import type { Clock } from '../../src/services/clock.ts';
 import { type Database, openDatabase } from '../../src/services/database.ts';
 import type { EngineStats } from '../../src/services/docker-types.ts';
 import type { Figures } from '../../src/services/figures.ts';
 import { createStats, type Stats, type StatsOptions } from '../../src/services/stats.ts';
-import { createStatsStore } from '../../src/services/stats-store.ts';
+import { createStatsStore, type StatsHistory } from '../../src/services/stats-store.ts';
 
 const start = Date.UTC(2026, 10, 23, 12);
 
@@ -25,6 +30,11 @@ function createFakeClock() {
   return {
     clock,
     timers,
+    /** Sets the clock; what waits for some ms waits as long as before. */
+    jump(ms: number) {
+      now += ms;
+      for (const timer of timers.values()) timer.at += ms;
+    },
     async advance(ms: number) {
       const until = now + ms;
       await settle();
@@ -131,7 +141,14 @@ async function createWorld(
   return world;
 }
 
-const rows = ({ database }: World) => database.db.selectFrom('samples').selectAll().orderBy('at').execute();
+/** The samples of containers; what is summed over them is kept beside. */
+const rows = ({ database: { db } }: World) =>
+  db
+    .selectFrom('samples')
+    .selectAll()
+    .where('series', 'in', (all) => all.selectFrom('series').select('id').where('container', 'like', 'id%'))
+    .orderBy('at')
+    .execute();
 
 t.test('each running container is sampled once an interval', async (t) => {
   const world = await createWorld(t);
@@ -145,6 +162,17 @@ t.test('each running container is sampled once an interval', async (t) => {
   t.equal((await rows(world)).length, 24);
 });
 
+t.test('sampling goes on when the clock is set back', async (t) => {
+  const world = await createWorld(t);
+  await world.stats.start();
+  await world.advance(60_000);
+  world.jump(-3_600_000);
+  const before = world.docker.calls.length;
+  await world.advance(60_000);
+  t.equal(world.docker.calls.length - before, 6, 'each ten seconds as before');
+  t.ok((world.stats.latest('id0')?.at ?? Number.POSITIVE_INFINITY) <= world.clock.now(), 'by the new time');
+});
+
 t.test('the first CPU figure comes a second after the start, and listeners are told', async (t) => {
   const world = await createWorld(t);
   const told: (readonly string[])[] = [];
@@ -154,7 +182,7 @@ t.test('the first CPU figure comes a second after the start, and listeners are t
   t.equal(world.stats.latest('id0')?.cpuPercent, null);
   await world.advance(1_000);
   t.equal(world.stats.latest('id0')?.cpuPercent, 25);
-  t.same(told, [['id0'], ['id0']]);
+  t.same(told, [['id0'], ['id0', 'machine']], 'the first sum waits for the CPU');
   stop();
   await world.advance(20_000);
   t.equal(told.length, 2, 'none after it has stopped listening');
@@ -213,6 +241,21 @@ t.test('a slow container delays no other and is not asked again while it is', as
   t.equal(world.docker.callsOf('id3'), 6);
   t.equal(world.stats.latest('id2'), undefined);
   t.equal((await rows(world)).length, 18, 'and written');
+});
+
+t.test('how far the figures are behind is known', async (t) => {
+  const world = await createWorld(t);
+  world.list = containers(2);
+  const lag = () => world.stats.status().lagMs;
+  await world.stats.start();
+  await world.advance(25_000);
+  t.equal(lag(), 0);
+  world.docker.answer = (id, at) => (id === 'id1' ? new Promise(() => {}) : toSample(at, 30));
+  await world.advance(20_000);
+  t.equal(lag(), 15_000, 'id1 was read last at 20 s, and it is 45 s');
+  world.list = containers(1);
+  await world.advance(1_000);
+  t.equal(lag(), 0, 'one that does not run any more is not waited for');
 });
 
 t.test('rounds that take longer than the interval are not stacked', async (t) => {
@@ -534,7 +577,7 @@ t.test('a range has at most 360 steps, no shorter than the interval, and gaps ar
     at,
   );
   t.equal((await store.history('a', '1h', 60)).stepSeconds, 60);
-  t.equal((await store.history('a', '7d', 10)).stepSeconds, 1680);
+  t.equal((await store.history('a', '7d', 10)).stepSeconds, 1800);
   t.equal((await store.history('a', '30d', 10)).stepSeconds, 7200);
   t.same((await store.history('nobody', '1h', 10)).samples, []);
 });
@@ -551,7 +594,6 @@ t.test('a step whose rows are read in several slices counts them all', async (t)
 
 t.test('samples older than the retention go, in slices, and their series with them', async (t) => {
   const { store, db, clock, advance } = await createStore(t);
-  const day = 86_400_000;
   const ids = containers(1_000);
   for (let tick = 0; tick < 12; tick++) {
     await store.write(ids.map(({ id, name }) => ({ id, name, figures: figures(start - 31 * day + tick, 1) })));
@@ -566,15 +608,16 @@ t.test('samples older than the retention go, in slices, and their series with th
     Number((await db.selectFrom('samples').select(db.fn.countAll().as('n')).executeTakeFirstOrThrow()).n);
   let isDone = false;
   const pruned = createStatsStore(db, clock)
-    .prune(start - 30 * day, new AbortController().signal)
+    .tidy(start - 30 * day, new AbortController().signal)
     .then(() => {
       isDone = true;
     });
   await settle();
-  t.equal(await count(), 10_001, 'two thousand at a time');
+  t.ok((await count()) < 12_001 && (await count()) >= 9_001, 'some at a time');
   while (!isDone) await advance(50);
   await pruned;
-  t.equal(await count(), 1);
+  t.equal(await count(), 0);
+  t.match(await db.selectFrom('rollups').selectAll().execute(), [{ cpu: 700 }], 'the rest is rolled up');
   t.match(await db.selectFrom('series').selectAll().execute(), [{ container: 'id5' }]);
 });
 
@@ -585,7 +628,7 @@ t.test('pruning ends early when the program does', async (t) => {
     await store.write(ids.map(({ id, name }) => ({ id, name, figures: figures(tick + 1, 1) })));
   }
   const closing = new AbortController();
-  const pruned = store.prune(start, closing.signal);
+  const pruned = store.tidy(start, closing.signal);
   await settle();
   closing.abort();
   await t.resolves(pruned);
@@ -593,7 +636,7 @@ t.test('pruning ends early when the program does', async (t) => {
   t.ok(Number(left.n) > 0);
 });
 
-t.test('the sampler prunes by itself, an hour apart', async (t) => {
+t.test('the sampler prunes by itself, a quarter of an hour apart', async (t) => {
   const world = await createWorld(t, { retentionDays: 1, intervalSeconds: 600 });
   const store = createStatsStore(world.database.db, world.clock);
   await store.write([{ id: 'old', name: 'old', figures: figures(start - 90_000_000, 1) }]);
@@ -607,7 +650,357 @@ t.test('the sampler prunes by itself, an hour apart', async (t) => {
       .execute();
   t.same(await old(), []);
   await store.write([{ id: 'old', name: 'old', figures: figures(start - 90_000_000, 1) }]);
-  await world.advance(3_600_000);
+  await world.advance(900_000);
   await settle();
   t.same(await old(), []);
+});
+
+/** A clock that is set by hand and makes nobody wait. */
+function createRunningClock(now = start) {
+  const time = { now };
+  const clock: Clock = {
+    now: () => time.now,
+    after: (_ms, run) => {
+      const next = globalThis.setImmediate(run);
+      return () => clearImmediate(next);
+    },
+  };
+  return { time, clock };
+}
+
+const day = 86_400_000;
+const open = () => new AbortController().signal;
+
+/** A month of samples, more than a slice in each tier, as a version without tiers left them. */
+async function createMonth(t: Test, days = 30) {
+  const { time, clock } = createRunningClock();
+  const { db, path, close } = await openDatabase(t.testdir());
+  t.teardown(close);
+  const store = createStatsStore(db, clock);
+  const samples = [];
+  for (let at = start - days * day, n = 0; at < start; at += 150_000, n++) {
+    samples.push({ id: 'a', name: 'a', figures: figures(at, n % 7, 1_000 + (n % 11), n) });
+  }
+  await store.write(samples);
+  return { time, clock, db, path, store, samples };
+}
+
+type Db = Awaited<ReturnType<typeof createMonth>>['db'];
+
+/** How many samples are kept, in whichever tier, and how many rows each takes. */
+async function countKept(db: Db) {
+  const raw = await db.selectFrom('samples').select(db.fn.countAll<number>().as('n')).executeTakeFirstOrThrow();
+  const rolled = await db
+    .selectFrom('rollups')
+    .select(['step', db.fn.countAll<number>().as('rows'), db.fn.sum<number>('count').as('n')])
+    .groupBy('step')
+    .orderBy('step')
+    .execute();
+  return { raw: raw.n, rolled, all: rolled.reduce((sum, { n }) => sum + n, raw.n) };
+}
+
+/** Averages may differ by what rounding takes, nothing else may. */
+function sameHistory(t: Test, found: StatsHistory, wanted: StatsHistory, message: string): void {
+  const rounded = ({ samples, ...rest }: StatsHistory) => ({
+    ...rest,
+    samples: samples.map(({ cpuPercent, memoryBytes, ...sample }) => sample),
+  });
+  t.same(rounded(found), rounded(wanted), message);
+  for (const [index, { cpuPercent, memoryBytes }] of found.samples.entries()) {
+    const other = wanted.samples[index];
+    const isNear =
+      Math.abs((cpuPercent ?? -1) - (other?.cpuPercent ?? -1)) < 0.02 &&
+      Math.abs(memoryBytes - (other?.memoryBytes ?? 0)) < 2;
+    if (!isNear) t.fail(`${message}: ${cpuPercent}, ${memoryBytes} at ${other?.at}`);
+  }
+}
+
+const ranges = ['1h', '24h', '7d', '30d'] as const;
+
+t.test('samples move from tier to tier by their age, and every chart stays as it was', async (t) => {
+  const { db, store, samples } = await createMonth(t);
+  const before = await Promise.all(ranges.map((range) => store.history('a', range, 10)));
+  await store.tidy(start - 31 * day, open());
+  const { raw, rolled, all } = await countKept(db);
+  t.equal(raw, 24, 'an hour as taken');
+  t.match(rolled, [
+    { step: 60, rows: 24 * 24 },
+    { step: 900, rows: Math.floor((7 * 24 - 1) * 4) },
+    { step: 7200, rows: 22 * 12 },
+  ]);
+  t.equal(all, samples.length, 'each sample is somewhere, and once');
+  for (const [index, range] of ranges.entries()) {
+    const after = await store.history('a', range, 10);
+    if (before[index]) sameHistory(t, after, before[index], range);
+    t.ok(after.samples.length <= 360, `${after.samples.length} steps`);
+  }
+  t.equal((await store.history('a', '30d', 10)).samples.length, 359, 'none but the step that begins now');
+});
+
+t.test('samples of a version without tiers are shown at once, and rolled up in the background', async (t) => {
+  const folder = t.testdir({ data: {}, steps: {} });
+  const steps = join(import.meta.dirname, '../../migrations');
+  for (const step of ['0001-figures.ts', '0002-operations.ts'])
+    copyFileSync(join(steps, step), join(folder, 'steps', step));
+  const old = await openDatabase(join(folder, 'data'), join(folder, 'steps'));
+  const rows = Array.from({ length: 30 * 24 * 4 }, (_, n) => [start - (n + 1) * 900_000, n % 50]);
+  await sql`insert into series values (1, 'a', 'a', ${start})`.execute(old.db);
+  await sql`insert into samples select value ->> 0, 1, value ->> 1, 5, null, 1, 1, 1, 1, 1
+    from json_each(${JSON.stringify(rows)})`.execute(old.db);
+  await old.close();
+  const { clock } = createRunningClock();
+  const { db, close } = await openDatabase(join(folder, 'data'));
+  t.teardown(close);
+  const store = createStatsStore(db, clock);
+  const wanted = await store.history('a', '30d', 10);
+  t.equal(wanted.samples.length, 359);
+  await store.tidy(start - 30 * day, open());
+  sameHistory(t, await store.history('a', '30d', 10), wanted, 'the chart is as it was');
+  t.match(await countKept(db), { raw: 4, all: rows.length });
+});
+
+t.test('tidying again changes nothing, and what comes later is added', async (t) => {
+  const { db, store, samples, time } = await createMonth(t, 2);
+  await store.tidy(0, open());
+  const first = await db.selectFrom('rollups').selectAll().execute();
+  await store.tidy(0, open());
+  t.same(await db.selectFrom('rollups').selectAll().execute(), first);
+  time.now += 10 * 60_000;
+  await store.write([{ id: 'a', name: 'a', figures: figures(time.now - 3 * 3_600_000, 300, 5, 1) }]);
+  await store.tidy(0, open());
+  t.equal((await countKept(db)).all, samples.length + 1);
+  const found = (await store.history('a', '24h', 10)).samples.find(({ cpuPercentMax }) => cpuPercentMax === 300);
+  t.match(found, { cpuPercentMax: 300, networkRxBytes: Number }, 'a late sample counts in the step it belongs to');
+});
+
+t.test('a clock that was set back loses nothing and counts nothing twice', async (t) => {
+  const { db, store, time, samples } = await createMonth(t, 1);
+  await store.tidy(0, open());
+  time.now -= 5 * 3_600_000;
+  for (let n = 0; n < 50; n++) {
+    await store.write([{ id: 'a', name: 'a', figures: figures(time.now + n * 150_000 + 7, 90, 1_000, 1) }]);
+  }
+  time.now = start + 3_600_000;
+  await store.tidy(0, open());
+  t.equal((await countKept(db)).all, samples.length + 50);
+  const steps = (await store.history('a', '24h', 10)).samples;
+  t.equal(new Set(steps.map(({ at }) => at)).size, steps.length, 'each moment once');
+});
+
+t.test('a slice that fails is not done by half, and the next time goes on', async (t) => {
+  const { db, store, samples } = await createMonth(t, 3);
+  await sql`create trigger full_disk before delete on samples when old.at > ${sql.lit(start - day)}
+    begin select raise(abort, 'disk is full'); end`.execute(db);
+  await t.rejects(store.tidy(0, open()), { message: 'disk is full' });
+  const { raw, all } = await countKept(db);
+  t.ok(raw > 24 && raw < samples.length, 'some slices were done');
+  t.equal(all, samples.length);
+  await sql`drop trigger full_disk`.execute(db);
+  await store.tidy(0, open());
+  t.match(await countKept(db), { raw: 24, all: samples.length });
+});
+
+t.test('a process that is killed while it rolls up loses nothing and counts nothing twice', async (t) => {
+  const { db, path, samples, store } = await createMonth(t, 10);
+  const wanted = await store.history('a', '30d', 10);
+  const left = async () => (await countKept(db)).raw;
+  for (let kill = 1; kill <= 3; kill++) {
+    const before = await left();
+    const tidy = join(import.meta.dirname, '../support/tidy.ts');
+    const child = spawn(process.execPath, [tidy, dirname(path), String(start)]);
+    const ended = once(child, 'exit');
+    while ((await left()) === before && child.exitCode === null) await setImmediate();
+    child.kill('SIGKILL');
+    await ended;
+    t.equal(child.signalCode, 'SIGKILL', 'it was not done');
+    const { raw, all } = await countKept(db);
+    t.ok(raw < before, `${before - raw} samples were moved`);
+    t.equal(all, samples.length);
+  }
+  await store.tidy(0, open());
+  sameHistory(t, await store.history('a', '30d', 10), wanted, 'the chart is as it was');
+});
+
+t.test('a chart drawn while samples move shows each once', async (t) => {
+  const { store } = await createMonth(t, 10);
+  const wanted = await store.history('a', '30d', 10);
+  let isDone = false;
+  const tidied = store.tidy(0, open()).then(() => {
+    isDone = true;
+  });
+  let drawn = 0;
+  for (; !isDone; drawn++) sameHistory(t, await store.history('a', '30d', 10), wanted, `drawn ${drawn} times`);
+  await tidied;
+  t.ok(drawn > 3, `${drawn} times`);
+});
+
+t.test('a retention that is shorter than a tier ends that too', async (t) => {
+  const { db, store } = await createMonth(t, 3);
+  await store.tidy(0, open());
+  await store.tidy(start - 0.5 * day, open());
+  const { raw, rolled } = await countKept(db);
+  t.equal(raw, 24);
+  t.match(rolled, [{ step: 60, rows: 11 * 24 }]);
+});
+
+t.test('containers that come and go have steps of their own time only', async (t) => {
+  const { store } = await createMonth(t, 0);
+  const at = (hours: number) => start - hours * 3_600_000;
+  await store.write([{ id: 'short', name: 'short', figures: figures(at(30), 5) }]);
+  await store.write([{ id: 'later', name: 'later', figures: figures(at(29.9), 6) }]);
+  await store.write([{ id: 'short', name: 'short', figures: figures(at(4), 7) }]);
+  await store.tidy(0, open());
+  const moments = async (id: string) =>
+    (await store.history(id, '7d', 10)).samples.map(({ at, cpuPercent }) => [start - Date.parse(at), cpuPercent]);
+  t.same(await moments('short'), [
+    [30 * 3_600_000, 5],
+    [4 * 3_600_000, 7],
+  ]);
+  t.same(await moments('later'), [[30 * 3_600_000, 6]]);
+});
+
+t.test('absurd sizes do not stop the roll-up', async (t) => {
+  const { db, store } = await createMonth(t, 0);
+  for (let n = 0; n < 3_000; n++) {
+    if (n % 500 === 0)
+      await store.write(
+        Array.from({ length: 500 }, (_, i) => ({
+          id: 'a',
+          name: 'a',
+          figures: figures(start - 5 * day + (n + i) * 1_000, 1e300, Number.MAX_SAFE_INTEGER, 1e300),
+        })),
+      );
+  }
+  await store.tidy(0, open());
+  t.equal((await countKept(db)).all, 3_000);
+  t.match((await store.history('a', '7d', 10)).samples, [{ memoryBytes: Number.MAX_SAFE_INTEGER }, {}]);
+});
+
+t.test('the sparkline comes back from steps of a minute where the interval is long', async (t) => {
+  const { store } = await createMonth(t, 0);
+  for (let n = 60; n > 0; n--) await store.write([{ id: 'a', name: 'a', figures: figures(start - n * 300_000, n) }]);
+  await store.tidy(0, open());
+  t.same(
+    (await store.recent(start - 60 * 300_000, 60)).get('a'),
+    Array.from({ length: 60 }, (_, n) => 60 - n),
+  );
+});
+
+t.test('sums are kept once an interval, and go on where an earlier run has ended', async (t) => {
+  const world = await createWorld(t);
+  world.list = [
+    { id: 'id0', name: 'web-0', project: 'shop' } as (typeof world.list)[number],
+    ...containers(3).slice(1),
+  ];
+  await world.stats.start();
+  await world.advance(60_000);
+  const machine = (await world.stats.history('machine', '1h')).samples;
+  t.equal(machine.length, 7, 'the second samples after a second are no round of their own');
+  t.match(machine.at(-1), { cpuPercent: 75, memoryBytes: 3_000_000, memoryLimitBytes: null, pids: 9 });
+  t.equal(machine.at(-1)?.networkRxBytes, 3 * 60_000, 'what was received since the first samples');
+  const shop = (await world.stats.history('project:shop', '1h')).samples;
+  t.match(shop.at(-1), { cpuPercent: 25, memoryBytes: 1_000_000, networkRxBytes: 60_000 });
+  t.match(world.stats.rates('id1'), { networkRxBytes: 1_000, networkTxBytes: 0 });
+  t.equal(world.stats.trend('id1', 'memory').length, 8);
+  t.ok(world.stats.trend('id1', 'network').every((value) => value === 1_000));
+  await world.stats.close();
+
+  const next = await createWorld(t, { database: world.database }, world);
+  next.list = world.list;
+  await next.advance(10_000);
+  await next.stats.start();
+  await next.advance(20_000);
+  const all = (await next.stats.history('machine', '1h')).samples.map(({ networkRxBytes }) => networkRxBytes);
+  t.same(
+    all.toSorted((a, b) => a - b),
+    all,
+    'no restart of this program is a reset of its counters',
+  );
+  t.ok((all.at(-1) ?? 0) > 3 * 60_000);
+  next.list = next.list.slice(0, 1);
+  await next.advance(20_000);
+  t.match((await next.stats.history('machine', '1h')).samples.at(-1), { cpuPercent: 25 }, 'who is gone is not summed');
+  next.list = [];
+  const { length } = (await next.stats.history('machine', '1h')).samples;
+  await next.advance(30_000);
+  t.equal((await next.stats.history('machine', '1h')).samples.length, length, 'where nothing runs there is a gap');
+});
+
+/** Containers that answer after some ms, each of a project of its own. */
+function answerAfter(world: World, delays: readonly number[]) {
+  world.list = delays.map((_, n) => ({ id: `id${n}`, name: `web-${n}`, project: `p${n}` }));
+  world.docker.answer = (id, at) =>
+    new Promise((resolve) => {
+      const ms = delays[Number(id.slice(2))] ?? 0;
+      world.clock.after(ms, () => resolve(toSample(at + ms, 25)));
+    });
+}
+
+t.test('each project goes on where it ended, whichever of them was read last', async (t) => {
+  const world = await createWorld(t);
+  answerAfter(world, [10, 300]);
+  await world.stats.start();
+  await world.advance(61_000);
+  const received = async ({ stats }: World, series: string) =>
+    (await stats.history(series, '1h')).samples.map(({ networkRxBytes }) => networkRxBytes ?? 0);
+  const before = (await received(world, 'project:p0')).at(-1) ?? 0;
+  t.ok(before >= 50_000);
+  await world.stats.close();
+
+  const next = await createWorld(t, { database: world.database }, world);
+  answerAfter(next, [10, 300]);
+  await next.advance(10_000);
+  await next.stats.start();
+  await next.advance(21_000);
+  for (const series of ['machine', 'project:p0', 'project:p1']) {
+    const all = await received(next, series);
+    t.same(
+      all.toSorted((a, b) => a - b),
+      all,
+      `no restart of this program is a reset of ${series}`,
+    );
+    t.ok((all.at(-1) ?? 0) > before);
+  }
+});
+
+t.test('the first answers of a slow engine are no sum: that would be a dip that never was', async (t) => {
+  const world = await createWorld(t);
+  answerAfter(world, Array(40).fill(1_000));
+  await world.stats.start();
+  await world.advance(60_000);
+  const { answer } = world.docker;
+  world.docker.answer = () => Promise.reject(new Error('the engine is away'));
+  await world.advance(180_000);
+  world.docker.answer = answer;
+  const { length } = (await world.stats.history('machine', '1h')).samples;
+  await world.advance(60_000);
+  const { samples } = await world.stats.history('machine', '1h');
+  t.ok(length >= 4, `${length} sums`);
+  t.ok(samples.length >= length + 4, `${samples.length} sums with those after a pause`);
+  for (const { cpuPercent, memoryBytes } of samples)
+    t.match({ cpuPercent, memoryBytes }, { cpuPercent: 1_000, memoryBytes: 40_000_000 });
+});
+
+t.test('one that never answers holds the sums up for two intervals', async (t) => {
+  const world = await createWorld(t);
+  world.list = containers(2);
+  world.docker.answer = (id, at) => (id === 'id1' ? Promise.reject(new Error('gone')) : toSample(at, 25));
+  await world.stats.start();
+  await world.advance(19_000);
+  t.same((await world.stats.history('machine', '1h')).samples, []);
+  await world.advance(2_000);
+  t.match((await world.stats.history('machine', '1h')).samples, [{ cpuPercent: 25, memoryBytes: 1_000_000 }]);
+});
+
+t.test('a span of time has only what is within, in steps as fine as they are kept', async (t) => {
+  const { store } = await createStore(t);
+  const at = [3_000, 2_990, 2_000, 1_990, 100].map((seconds) => start - seconds * 1_000);
+  for (const moment of at) await store.write([{ id: 'a', name: 'a', figures: figures(moment, 1) }]);
+  const found = await store.history('a', { from: start - 2_995_000, to: start - 1_990_000 }, 10);
+  t.match(found, { range: 'custom', stepSeconds: 10 });
+  t.same(
+    found.samples.map((sample) => Date.parse(sample.at)),
+    at.slice(1, 4),
+  );
+  t.same((await store.history('a', { from: start + day, to: start + 2 * day }, 10)).samples, [], 'the future is empty');
 });

@@ -58,7 +58,7 @@ export function createContainerCreation(dependencies: Dependencies) {
     const body = { ...merged, Hostname: toHostname(merged, id), HostConfig: toHostConfig(merged) };
     const links = networks.isUserDefined(toNetworkMode(body)) ? [] : toLinks(body, index);
     const mounts = toMounts(body, index);
-    volumes.ensure(mounts, body.HostConfig.Mounts ?? []);
+    volumes.ensure(mounts, body.HostConfig.Mounts ?? [], body.Labels);
     const container: SimulatedContainer = {
       id,
       name,

@@ -17,7 +17,7 @@ import {
 } from './engine-options.ts';
 import type { EventInput } from './events.ts';
 import { createExchange } from './exchange.ts';
-import { createFaults, type Faults, type Verdict } from './faults.ts';
+import { createFaults, type Faults, type Lateness, type Verdict } from './faults.ts';
 import { flavours } from './flavours.ts';
 import type { Removal } from './image-removals.ts';
 import type { ImageSpec, SimulatedImage } from './images.ts';
@@ -89,7 +89,7 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
       if (faulty.delayMs > 0) await sleep(faulty.delayMs, undefined, { ref: false });
       if (faulty.hang) await faulty.hang;
       for (const hook of faulty.before) await hook(recorded);
-      if (faulty.lateMs !== null) await outlive(faulty.lateMs);
+      if (faulty.late !== null) await outlive(faulty.late);
       else if (response.destroyed) return;
       if (faulty.answer) return exchange.text(faulty.answer.status, faulty.answer.body, faulty.answer.contentType);
       const refusal = refuseVersion(apiVersion, world);
@@ -97,10 +97,10 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
       await route(world, exchange, method, path);
     }
 
-    async function outlive(lateMs: number): Promise<void> {
+    async function outlive(late: Lateness): Promise<void> {
       await exchange.body().catch(() => {});
       if (recorded.closedAt === null) await once(response, 'close');
-      await sleep(lateMs, undefined, { ref: false });
+      await (typeof late === 'number' ? sleep(late, undefined, { ref: false }) : late);
     }
   }
 

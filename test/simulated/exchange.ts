@@ -24,6 +24,8 @@ export function createExchange(
   function head(status: number, contentType: string | null): void {
     recorded.status = status;
     response.statusCode = status;
+    // Engines stamp each answer anew; Node's own stamp is kept for a second, and longer where a timer is late.
+    response.setHeader('Date', new Date().toUTCString());
     if (contentType) response.setHeader('Content-Type', contentType);
   }
 

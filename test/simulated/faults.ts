@@ -39,9 +39,12 @@ export interface Verdict {
   /** Resolves when the answer may be sent. */
   readonly mute: Promise<void> | null;
   readonly answer: { readonly status: number; readonly body: string; readonly contentType: string } | null;
-  /** How long after its client has left it takes effect, in ms; null where nothing waits for that. */
-  readonly lateMs: number | null;
+  /** What it waits for after its client has left, until it takes effect; null where nothing waits for that. */
+  readonly late: Lateness | null;
 }
+
+/** So many ms, or until a promise is kept. */
+export type Lateness = number | Promise<unknown>;
 
 interface Rule {
   readonly match: FaultMatch;
@@ -55,7 +58,7 @@ interface Rule {
   readonly after?: FaultHook;
   readonly cut?: boolean;
   readonly answer?: Verdict['answer'];
-  readonly lateMs?: number;
+  readonly late?: Lateness;
 }
 
 /** Faults by request; those of the whole engine (refuse, restart) are the engine's own. */
@@ -88,7 +91,7 @@ export function createFaults(requests: RequestLog) {
       after: matching.flatMap((rule) => rule.after ?? []),
       mute: matching.find((rule) => rule.mute)?.mute?.promise ?? null,
       answer: matching.find((rule) => rule.answer)?.answer ?? null,
-      lateMs: matching.find((rule) => rule.lateMs !== undefined)?.lateMs ?? null,
+      late: matching.find((rule) => rule.late !== undefined)?.late ?? null,
     };
   }
 
@@ -111,10 +114,10 @@ export function createFaults(requests: RequestLog) {
     /** Does what was asked and keeps the answer back until removed. */
     mute: (match: FaultMatch = {}) => add({ match, mute: Promise.withResolvers<void>() }),
     /**
-     * Says nothing, and does what was asked `lateMs` after its client has given up and left: a call that real engines
+     * Says nothing, and does what was asked some time after its client has given up and left: a call that real engines
      * were in the middle of. What goes on in its answer, such as a pull, ends with its client as ever.
      */
-    late: (lateMs: number, match: FaultMatch = {}) => add({ match, lateMs }),
+    late: (late: Lateness, match: FaultMatch = {}) => add({ match, late }),
     /**
      * Calls and awaits a function at one moment of the request: the very point at which a test may end its client.
      * Where it does so before the effect, there is none when the client was seen to go (`closedAt`) before it returned.

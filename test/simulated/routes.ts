@@ -1,5 +1,6 @@
 import { nowNanos, parseTime } from './clock.ts';
 import { containerRoutes } from './container-routes.ts';
+import { toDiskUsage } from './disk-usage.ts';
 import { inspectDistribution } from './distribution.ts';
 import { EngineError } from './errors.ts';
 import { type EngineEvent, matchesEvent } from './events.ts';
@@ -30,6 +31,7 @@ const routes: readonly Route[] = [
   ],
   ['GET', /^\/info$/, info],
   ['GET', /^\/events$/, events],
+  ['GET', /^\/system\/df$/, (world, exchange) => exchange.json(200, toDiskUsage(world))],
   ...containerRoutes,
   ...imageRoutes,
   ['GET', /^\/distribution\/(.+)\/json$/, inspectDistribution],

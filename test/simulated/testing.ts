@@ -27,6 +27,8 @@ export async function failure(call: Promise<unknown>): Promise<unknown> {
 export interface Answer {
   status: number;
   type: string;
+  /** When it says that it was given. */
+  date: string;
   body: Buffer;
   /** Why it ended before its end. */
   error: string | null;
@@ -68,6 +70,7 @@ function readAnswer(response: IncomingMessage, resolve: (answer: Answer) => void
     resolve({
       status: response.statusCode ?? 0,
       type: response.headers['content-type'] ?? '',
+      date: response.headers.date ?? '',
       body: Buffer.concat(chunks),
       error,
     });

@@ -27,16 +27,25 @@ export type Volumes = ReturnType<typeof createVolumes>;
 /** How later engines mark a volume that nobody named. */
 export const anonymousLabels = { 'com.docker.volume.anonymous': '' };
 
+type Labels = Readonly<Record<string, string>>;
+
+/** Compose makes the volumes of its project itself, before the containers, and labels them. */
+function toComposeLabels(name: string, by: Labels | null): Record<string, string> | null {
+  const project = by?.['com.docker.compose.project'];
+  if (!project || !name.startsWith(`${project}_`)) return null;
+  return { 'com.docker.compose.project': project, 'com.docker.compose.volume': name.slice(project.length + 1) };
+}
+
 /** Creates an engine without volumes; `users` are its containers. */
 export function createVolumes(events: EventLog, flavour: Flavour, users: () => Iterable<VolumeUser>) {
   const byName = new Map<string, SimulatedVolume>();
 
-  /** Creates what a container mounts and nobody made before; `wanted` are the mounts with options. */
-  function ensure(mounts: readonly Mount[], wanted: readonly MountBody[]): void {
+  /** Creates what a container mounts and nobody made before; `wanted` are the mounts with options, `by` its labels. */
+  function ensure(mounts: readonly Mount[], wanted: readonly MountBody[], by: Labels | null = null): void {
     for (const mount of mounts) {
       if (mount.type !== 'volume' || byName.has(mount.name)) continue;
       const own = wanted.find(({ Target }) => Target === mount.destination)?.VolumeOptions?.Labels;
-      add(mount.name, toLabels(mount, own ?? null));
+      add(mount.name, toLabels(mount, own ?? toComposeLabels(mount.name, by)));
     }
   }
 

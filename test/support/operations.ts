@@ -18,6 +18,7 @@ export type OperationJson = {
   error: string | null;
   errorCode: string | null;
   canCancel: boolean;
+  isUnfinished: boolean;
   steps: Step[];
   layers: Layer[];
   bytes: { current: number; total: number; perSecond: number } | null;

@@ -10,7 +10,13 @@ export type Scenario = {
   prepare(engine: SimulatedEngine): void | Promise<void>;
   /** Why the newer image can't be started: then the way back is always gone as well. */
   failsToStart?: string;
+  /** Whether all is tried with it in every run; with the others, a part that is another one with each. */
+  isBasic?: boolean;
 };
+
+/** Whether all is tried with a scenario; with every one where `FAIRLEAD_TEST_THOROUGH=1`, which takes minutes more. */
+export const isTriedWhole = ({ isBasic = false }: Scenario): boolean =>
+  isBasic || process.env.FAIRLEAD_TEST_THOROUGH === '1';
 
 /** What `web` is made of. */
 export const reference = 'registry.test/lab/web:1';
@@ -74,6 +80,7 @@ const failsToStart = 'exec: "serve": executable file not found in $PATH';
 export const scenarios: Scenario[] = [
   {
     name: 'a running container',
+    isBasic: true,
     // It creates a container in one network and connects it to the others then.
     version: '20.10',
     prepare(engine) {
@@ -90,6 +97,7 @@ export const scenarios: Scenario[] = [
   },
   {
     name: 'one with a paused one in its network, in vain',
+    isBasic: true,
     failsToStart,
     prepare(engine) {
       addWeb(engine, { networks: ['front'] });

@@ -1,12 +1,12 @@
 import type { TestApp } from './app.ts';
-import { findAll, openPage, parseHtml, textOf } from './page.ts';
+import { openPage, parseHtml, textOf, walk } from './page.ts';
 
-/** A page with its socket, as a browser has it; `part` is the text of an element. */
-export async function openViewer(app: TestApp, path: string) {
+/** A page with its socket, the first or that of a topic, as a browser has it; `part` is the text of an element. */
+export async function openViewer(app: TestApp, path: string, topic = '') {
   const { text } = await app.get(path);
   const page = openPage(text);
-  const [node] = findAll(page.root, ({ attributes }) => 'hx-ws:connect' in attributes);
-  const address = node?.attributes['hx-ws:connect'] ?? '';
+  const addresses = [...walk(page.root)].flatMap(({ attributes }) => attributes['hx-ws:connect'] ?? []);
+  const address = addresses.find((url) => url.includes(encodeURIComponent(topic))) ?? '';
   const part = (id: string) => textOf(page.part(id) ?? parseHtml(''));
   async function connect() {
     const live = app.live(address);

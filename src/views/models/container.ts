@@ -1,7 +1,7 @@
-import type { Container } from '../../services/containers.ts';
+import { type Container, quotaOf } from '../../services/containers.ts';
 import type { EngineContainerDetail } from '../../services/docker-types.ts';
+import { hasMasked, maskArguments, maskText, maskValue, type Piece, toText } from '../../services/secrets.ts';
 import { bytes, count, dateTime, duration, iso, moment, percent, plural, shortId, splitReference } from '../format.ts';
-import { hasMasked, maskArguments, maskText, maskValue, type Piece, toText } from '../secrets.ts';
 import {
   type BusyModel,
   imageHref,
@@ -347,7 +347,7 @@ function toLiveMemory({ container, figures }: DetailInput) {
 
 /** The limits in words; one that is not set is not told, except that there is none at all. */
 function toLimits(host: NonNullable<EngineContainerDetail['HostConfig']>): string[] {
-  const cores = host.NanoCpus ? host.NanoCpus / 1e9 : quotaCores(host.CpuQuota ?? 0, host.CpuPeriod ?? 0);
+  const cores = quotaOf(host) ?? 0;
   const memory = host.Memory ?? 0;
   const swap = host.MemorySwap ?? 0;
   const texts = [
@@ -364,8 +364,6 @@ function toLimits(host: NonNullable<EngineContainerDetail['HostConfig']>): strin
   ].filter(Boolean);
   return texts.length > 0 ? texts : ['none: it may use all of the machine'];
 }
-
-const quotaCores = (quota: number, period: number) => (quota > 0 ? quota / (period || 100_000) : 0);
 
 function toRunsAs({ User, WorkingDir, Hostname }: NonNullable<EngineContainerDetail['Config']>): string {
   return [`user ${User || 'root'}`, WorkingDir ? `in ${WorkingDir}` : '', Hostname ? `host name ${Hostname}` : '']

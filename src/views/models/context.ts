@@ -1,5 +1,14 @@
+import type { LogDisplay } from './log-display.ts';
+
 /** What the viewer may do; what can't be done isn't offered. */
-export type Can = { control: boolean; remove: boolean; images: boolean; rebuild: boolean; reveal: boolean };
+export type Can = {
+  control: boolean;
+  remove: boolean;
+  images: boolean;
+  rebuild: boolean;
+  alerts: boolean;
+  reveal: boolean;
+};
 
 /** What every model needs to know beside its subject. */
 export type ViewContext = {
@@ -12,6 +21,8 @@ export type ViewContext = {
   can: Can;
   /** Whether no figures are taken at all. */
   figuresOff?: boolean;
+  /** How logs are shown; the usual way where nothing is said. */
+  logDisplay?: LogDisplay;
 };
 
 /** What every fragment gets. */
@@ -48,7 +59,7 @@ export type Shell = {
   density: 'dense' | 'roomy';
   demo: boolean;
   readOnly: boolean;
-  nav: 'containers' | 'images' | 'operations' | '';
+  nav: 'dashboard' | 'containers' | 'logs' | 'images' | 'operations' | 'events' | 'alerts' | '';
   /** Whether it is loaded again every few seconds where scripts are off. */
   reloads?: boolean;
   title: string;
@@ -60,10 +71,10 @@ export type Shell = {
   body: string;
 };
 
-/** A path of the product with only those parameters that say something. */
+/** A path of the product, that may have parameters already, with only those more that say something. */
 export function toHref(path: string, parameters: Record<string, string | null | undefined>): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) if (value) search.set(name, value);
   const text = search.toString();
-  return text ? `${path}?${text}` : path;
+  return text ? `${path}${path.includes('?') ? '&' : '?'}${text}` : path;
 }

@@ -1,8 +1,8 @@
 import type { EngineHistoryItem, EngineImageDetail } from '../../services/docker-types.ts';
 import type { Image as InventoryImage } from '../../services/images.ts';
+import { maskArguments, maskText, maskValue, type Piece } from '../../services/secrets.ts';
 import type { Update } from '../../services/updates.ts';
 import { bytes, count, dateTime, duration, iso, moment, plural, shortId, splitReference } from '../format.ts';
-import { maskArguments, maskText, maskValue, type Piece } from '../secrets.ts';
 import { type BusyModel, imageHref } from './containers.ts';
 import { type Shared, toHref, toShared, type ViewContext } from './context.ts';
 import { updateText } from './rebuild.ts';

@@ -8,8 +8,8 @@ import {
   type Step,
 } from '../../services/operation-types.ts';
 import type { Layer } from '../../services/pull-progress.ts';
+import { maskText, toText } from '../../services/secrets.ts';
 import { bytes, dateTime, duration, iso, rate } from '../format.ts';
-import { maskText, toText } from '../secrets.ts';
 import type { FilterModel } from './containers.ts';
 import { type Shared, toHref, toShared, type ViewContext } from './context.ts';
 

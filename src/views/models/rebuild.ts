@@ -1,8 +1,8 @@
 import type { Change } from '../../services/rebuild-plan.ts';
 import type { ImageBrief, OnFailure, RebuildPreview } from '../../services/rebuilds.ts';
+import { maskText, maskValue, type Piece } from '../../services/secrets.ts';
 import type { Update } from '../../services/updates.ts';
 import { dateTime, duration, moment, plural, shortId } from '../format.ts';
-import { maskText, maskValue, type Piece } from '../secrets.ts';
 import { imageHref } from './containers.ts';
 import { type Shared, toShared, type ViewContext } from './context.ts';
 

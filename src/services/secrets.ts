@@ -11,20 +11,27 @@ export function isSecretName(name: string): boolean {
   return secretName.test(name);
 }
 
+const hasWord = `(?:${words})`;
+/** Where the closing quote is missing, a text was cut within a secret. */
+const quoted = `"[^"]*(?:"|$)|'[^']*(?:'|$)`;
+/** Longer than any secret that a line begins with, as far as `maskStart` shows it. */
+const searched = 8_000;
+
 /**
  * Where secrets hide inside longer texts; the last group is the secret. Rather too much is masked than too little:
- * a password may itself hold `@` and `/`.
+ * a password may itself hold `@` and `/`. Each begins only where a name begins, and looks ahead once for the word in it:
+ * log lines are hostile and 64 KiB long, so the time has to grow with their length and no faster.
  */
 const hidingPlaces = [
   // scheme://user:pass@host, but not scheme://host:8080/path@x
-  /([a-z][a-z0-9+.-]*:\/\/[^\s:@/]*:)(?!\d{1,5}(?:[/?#]|$))([^\s"']+)(?=@)/gi,
+  /((?<![a-z0-9+.-])[a-z0-9+.-]+:\/\/[^\s:@/]*:)(?!\d{1,5}(?:[/?#]|$))([^\s"']{1,2000})(?=@)/gi,
   // https://token@host
   /(https?:\/\/)([^\s:@/"']+)(?=@)/gi,
   // password=…, "password": "…"
-  new RegExp(`([\\w.-]*(?:${words})[\\w.-]*["']?\\s*=\\s*)("[^"]*"|'[^']*'|[^\\s;&"']+)`, 'gi'),
-  new RegExp(`([\\w.-]*(?:${words})[\\w.-]*["']\\s*:\\s*)("[^"]*"|'[^']*'|[^\\s;&,"'}]+)`, 'gi'),
+  new RegExp(`((?<![\\w.-])(?=[\\w.-]*?${hasWord})[\\w.-]+["']?\\s*=\\s*)(${quoted}|[^\\s;&"']+)`, 'gi'),
+  new RegExp(`((?<![\\w.-])(?=[\\w.-]*?${hasWord})[\\w.-]+["']\\s*:\\s*)(${quoted}|[^\\s;&,"'}]+)`, 'gi'),
   // --password …
-  new RegExp(`((?:^|\\s)--?[\\w-]*(?:${words})[\\w-]*\\s+)([^\\s-]\\S*)`, 'gi'),
+  new RegExp(`((?:^|\\s)--?(?=[\\w-]*?${hasWord})[\\w-]+\\s+)([^\\s-]\\S*)`, 'gi'),
   /(\b(?:Bearer|Basic)\s+)([\w.~+/=-]{8,})/g,
 ];
 
@@ -62,6 +69,15 @@ export function maskValueText(name: string, value: string): string {
 /** Parts as one text, with bullets for what is masked. */
 export function toText(pieces: readonly Piece[]): string {
   return pieces.map((piece) => (piece.masked ? '••••••••' : piece.text)).join('');
+}
+
+/**
+ * The beginning of a text of any length, so many characters at most, with bullets for what is masked. It is masked before
+ * it is cut: a secret whose end is cut off is none that can be found.
+ */
+export function maskStart(text: string, most: number): string {
+  const whole = toText(maskText(text.slice(0, searched)));
+  return whole.length > most ? `${whole.slice(0, most - 1)}…` : whole;
 }
 
 /** Whether anything in these parts is masked. */
