@@ -60,7 +60,7 @@ export function openLog(
 ): OpenFeed {
   const toFrame = (linesHtml: string) =>
     partial('#log-lines', 'beforeend', deps.render('fragments/logs/lines', { linesHtml }));
-  return (push, fail) => {
+  return (push, fail, hasRoom) => {
     let last = aboveFirst(query.q);
     const show = (batch: LogBatch) => {
       push(toFrame(renderBatch(batch, search, last)));
@@ -71,6 +71,7 @@ export function openLog(
       query,
       guard(fail, show),
       guard(fail, (state, reason) => push(renderLogState(deps, state, false, reason?.message))),
+      hasRoom,
     );
     return { snapshot: () => '', close: follower.close };
   };

@@ -1,6 +1,6 @@
 import type { Deps } from '../deps.ts';
 import type { Render } from '../render.ts';
-import type { Fail, OpenFeed } from '../services/live.ts';
+import type { Fail, HasRoom, OpenFeed } from '../services/live.ts';
 import type { LogSearch, Mark } from '../services/log-search.ts';
 import { type LogSelection, selectMembers } from '../services/log-selection.ts';
 import type { LogLine } from '../services/logs.ts';
@@ -73,7 +73,7 @@ export function openMergedLog(
   query: MergedQuery,
   search: LogSearch | undefined,
 ): OpenFeed {
-  return (push: (frame: string) => void, fail: Fail) => {
+  return (push: (frame: string) => void, fail: Fail, hasRoom?: HasRoom) => {
     const who = createWhoOf();
     const look = { whoOf: who.of, pageHref, search };
     let failures: MergedState['failures'] = new Map();
@@ -111,7 +111,7 @@ export function openMergedLog(
       tellNotes();
     }
 
-    const follower = deps.mergedLogs.follow(idsOf(now), query, guard(fail, show), guard(fail, tell), fail);
+    const follower = deps.mergedLogs.follow(idsOf(now), query, guard(fail, show), guard(fail, tell), fail, hasRoom);
     const changes = createThrottle(guard(fail, update), selectMs);
     const stop = deps.inventory.onChange(changes.ask);
     return {

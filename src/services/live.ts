@@ -10,8 +10,11 @@ export type Feed = {
 /** Ends a feed that can't go on: the error is told to the log, and who looks comes back to a new one. */
 export type Fail = (error: unknown) => void;
 
+/** Whether everybody who looks has taken nearly all that was sent; a feed that can hold its frames back waits for it. */
+export type HasRoom = () => boolean;
+
 /** Opens a feed; it may push frames until it is closed, or end itself. */
-export type OpenFeed = (push: (frame: string) => void, fail: Fail) => Feed;
+export type OpenFeed = (push: (frame: string) => void, fail: Fail, hasRoom?: HasRoom) => Feed;
 
 /** What somebody joins: how the view is opened, and under which key those who look at the same share it. */
 export type Subscription = {
@@ -28,16 +31,30 @@ export type Connection = {
   close(code: number, reason: string): void;
 };
 
-/** Bounds of a connection: bytes that may wait, and for how many ms at most. */
-export type LiveBounds = { softBytes: number; hardBytes: number; patienceMs: number };
+/**
+ * Bounds of a connection, in bytes that wait: up to `roomBytes` feeds that can hold back go on, more than `softBytes` may
+ * wait for `patienceMs`, more than `hardBytes` not at all. Who has no room and takes nothing has as long.
+ */
+export type LiveBounds = { roomBytes: number; softBytes: number; hardBytes: number; patienceMs: number };
 
-const defaultBounds: LiveBounds = { softBytes: 1024 * 1024, hardBytes: 16 * 1024 * 1024, patienceMs: 5_000 };
+const defaultBounds: LiveBounds = {
+  roomBytes: 256 * 1024,
+  softBytes: 1024 * 1024,
+  hardBytes: 4 * 1024 * 1024,
+  patienceMs: 5_000,
+};
 
 /** Closing codes as RFC 6455 and its registry name them; browsers come back after both. */
 export const closeCodes = { restart: 1012, tryAgainLater: 1013 } as const;
 
 type Log = { warn(details: object, message: string): void };
-type Member = { connection: Connection; stalledSince: number | null; leave: () => void };
+type Member = {
+  connection: Connection;
+  stalledSince: number | null;
+  /** Since when it has had no room and taken nothing, and how many bytes waited then. */
+  stuck: { since: number; bytes: number } | null;
+  leave: () => void;
+};
 /** An open view: who looks, how many wait until it is ready, and whether it has ended. */
 type Channel = { key: string | null; feed: Feed; members: Set<Member>; waiting: number; isOver: boolean };
 
@@ -60,22 +77,37 @@ export function createLive(bounds: LiveBounds = defaultBounds, log: Log = silent
 
   function send(member: Member, frame: string) {
     if (frame === '' || !connections.has(member.connection)) return;
-    if (isTooSlow(member)) {
-      figures.slowClosed++;
-      // Its views end now and not with the connection: what waits in it may take long to leave.
-      member.leave();
-      return member.connection.close(closeCodes.tryAgainLater, 'too slow');
-    }
+    if (isTooSlow(member)) return closeSlow(member);
     figures.frames++;
     member.connection.send(frame);
+  }
+
+  function closeSlow(member: Member) {
+    figures.slowClosed++;
+    // Its views end now and not with the connection: what waits in it may take long to leave.
+    member.leave();
+    member.connection.close(closeCodes.tryAgainLater, 'too slow');
+  }
+
+  /** Whether a member can be sent more by a feed that holds back; one that takes nothing for long is closed. */
+  function hasRoom(member: Member): boolean {
+    const waiting = member.connection.buffered();
+    if (waiting <= bounds.roomBytes) {
+      member.stuck = null;
+      return true;
+    }
+    const now = performance.now();
+    if (!member.stuck || waiting < member.stuck.bytes) member.stuck = { since: now, bytes: waiting };
+    else if (now - member.stuck.since > bounds.patienceMs && connections.has(member.connection)) closeSlow(member);
+    return false;
   }
 
   function isTooSlow(member: Member): boolean {
     const waiting = member.connection.buffered();
     if (waiting > bounds.hardBytes) return true;
     if (waiting <= bounds.softBytes) member.stalledSince = null;
-    else member.stalledSince ??= Date.now();
-    return member.stalledSince !== null && Date.now() - member.stalledSince > bounds.patienceMs;
+    else member.stalledSince ??= performance.now();
+    return member.stalledSince !== null && performance.now() - member.stalledSince > bounds.patienceMs;
   }
 
   function openChannel({ key, open }: Subscription): Channel {
@@ -85,7 +117,8 @@ export function createLive(bounds: LiveBounds = defaultBounds, log: Log = silent
     const push = (frame: string) => {
       for (const member of channel.members) send(member, frame);
     };
-    channel.feed = open(push, (error) => fail(channel, error));
+    const isRoom = () => [...channel.members].filter((member) => !hasRoom(member)).length === 0;
+    channel.feed = open(push, (error) => fail(channel, error), isRoom);
     // It may have failed while it was opened, when there was nothing to close yet.
     if (channel.isOver) channel.feed.close();
     else if (key !== null) shared.set(key, channel);
@@ -150,7 +183,7 @@ export function createLive(bounds: LiveBounds = defaultBounds, log: Log = silent
         for (const end of leaves.splice(0)) end();
       };
       connections.add(connection);
-      const member: Member = { connection, stalledSince: null, leave };
+      const member: Member = { connection, stalledSince: null, stuck: null, leave };
       for (const subscription of subscriptions) {
         subscribe(member, subscription, leaves).catch((error: unknown) => {
           log.warn({ err: error, view: subscription.key }, 'a view could not be opened');

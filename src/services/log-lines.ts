@@ -53,7 +53,7 @@ export const maxPageText = 4_000_000;
 
 /** Creates a window: the newest lines within two bounds, and how many were dropped for them since lines were taken out. */
 export function createWindow(mostLines: number, mostText: number) {
-  let most = mostLines;
+  let most = { lines: mostLines, text: mostText };
   let lines: LogLine[] = [];
   let first = 0;
   let text = 0;
@@ -70,12 +70,12 @@ export function createWindow(mostLines: number, mostText: number) {
   }
 
   function trim(): void {
-    while (size() > most || text > mostText) {
+    while (size() > most.lines || text > most.text) {
       lastDropped = shift();
       dropped += 1;
     }
     // What was taken out stays in memory until then.
-    if (first > Math.min(1024, most / 4) || unusedText > mostText / 4) compact();
+    if (first > Math.min(1024, most.lines / 4) || unusedText > most.text / 4) compact();
   }
 
   function shift(): LogLine | undefined {
@@ -108,9 +108,9 @@ export function createWindow(mostLines: number, mostText: number) {
     size,
     list: () => lines.slice(first),
     clear: () => take(size()),
-    /** Holds at most so many from now on. */
-    limit: (wanted: number) => {
-      most = wanted;
+    /** Holds at most so many lines or characters from now on. */
+    limit: (wanted: Partial<typeof most>) => {
+      most = { ...most, ...wanted };
       trim();
     },
     dropped: () => dropped,

@@ -34,13 +34,17 @@ const restTicks = 3;
 /** The engine sends what was missed in this time, 15,000 lines a second. */
 const catchUpMs = 1_000;
 
-/** Creates one who looks: what it wants, what waits for it, and how far the join with older lines has come. */
+/**
+ * Creates one who looks: what it wants, what waits for it, and how far the join with older lines has come. While it has no
+ * room its lines wait here, where they have a bound.
+ */
 export function createViewer(
   query: FollowQuery,
   ticker: LogTicker,
   onBatch: (batch: LogBatch) => void,
   onState: (state: LogState, reason?: Problem) => void,
   leave: () => void,
+  hasRoom: () => boolean,
 ) {
   const around = contextOf(query);
   let picker = createFilterPicker(query);
@@ -103,7 +107,7 @@ export function createViewer(
    * Where even that is too much, it is a flood as any other.
    */
   function catchUp(): void {
-    pending.limit(maxLines);
+    pending.limit({ lines: maxLines, text: maxHeldText });
     caughtUpAt = Number.POSITIVE_INFINITY;
   }
 
@@ -121,7 +125,7 @@ export function createViewer(
     const window = isEarly ? early : pending;
     for (const line of isEarly ? lines : pick(lines)) window.push(line);
     if (caughtUpAt === Number.POSITIVE_INFINITY) caughtUpAt = performance.now() + catchUpMs;
-    if (pending.dropped() > 0) pending.limit(maxBatchLines);
+    if (pending.dropped() > 0) pending.limit({ lines: maxBatchLines });
     schedule();
   }
 
@@ -189,6 +193,11 @@ export function createViewer(
       schedule();
       return;
     }
+    if (!hasRoom()) {
+      pending.limit({ text: maxBatchText });
+      schedule();
+      return;
+    }
     const batch = backlog.length > 0 || backlogGap ? nextOfBacklog() : nextOfPending();
     call(() => onBatch(batch));
     schedule();
@@ -219,8 +228,9 @@ export function createViewer(
 
   function nextOfPending(): LogBatch {
     const skipped = pending.dropped();
-    const lines = pending.take(maxBatchLines);
-    if (pending.size() === 0 && performance.now() > caughtUpAt) pending.limit(maxBatchLines);
+    const lines = pending.take(fittingBatch(pending.list()));
+    if (pending.size() === 0 && performance.now() > caughtUpAt)
+      pending.limit({ lines: maxBatchLines, text: maxHeldText });
     const torn = pendingGap;
     pendingGap = undefined;
     if (skipped > 0) rest = restTicks;
@@ -263,7 +273,8 @@ export function createViewer(
     /** How many lines it was started with and has not handed on yet. */
     held: () => backlog.length,
     isWaiting: () => phase === 'waiting',
-    tell: (state: LogState, reason?: Problem) => queueMicrotask(() => tellNow(state, reason)),
+    /** Not before its caller has what it follows with: who joins a view is sent nothing until then. */
+    tell: (state: LogState, reason?: Problem) => void setImmediate(tellNow, state, reason),
   };
 }
 

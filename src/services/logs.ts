@@ -144,7 +144,7 @@ export function createLogs(docker: LogEngine, options: LogOptions = {}) {
    * Follows a log over the container's one shared stream. The first batch comes as soon as there are lines, then one
    * a tick (75 ms) at most; a viewer that is sent more than 500 lines in a tick gets the newest and is told how many
    * are missing. What `tail` and `since` ask for comes whole, in batches, up to 5,000 lines.
-   * A listener that throws is closed.
+   * While the viewer has no room, a batch's worth of the newest waits. A listener that throws is closed.
    * @throws Problem `invalid` for a wrong `since`
    */
   function follow(
@@ -152,11 +152,12 @@ export function createLogs(docker: LogEngine, options: LogOptions = {}) {
     query: FollowQuery,
     onBatch: (batch: LogBatch) => void,
     onState: (state: LogState, reason?: Problem) => void = () => {},
+    hasRoom: () => boolean = () => true,
   ): { close(): void } {
     const wanted = { ...query, tail: Math.min(query.tail, maxLines), since: query.since && parseCursor(query.since) };
     const follower = followers.get(id) ?? open(id, wanted);
     const close = () => leave(follower, viewer);
-    const viewer = createViewer(wanted, ticker, onBatch, onState, close);
+    const viewer = createViewer(wanted, ticker, onBatch, onState, close, hasRoom);
     follower.join(viewer);
     return { close };
   }

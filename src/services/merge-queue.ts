@@ -24,9 +24,13 @@ const slack = 500;
 /**
  * Creates the queue in which lines of several logs wait `holdMs` for earlier ones, and are put in order. It hands on
  * batches of at most 500, three a tick, and holds at most 5,000 lines or 1 MB of text: of more the oldest are left out,
- * counted, and the rest comes more slowly. What was read to begin with, a page, lies beside that bound and comes whole.
+ * counted, and the rest comes more slowly. It waits for room, too. What was read to begin with, a page, lies beside that bound and comes whole.
  */
-export function createMergeQueue(holdMs: number, onBatch: (entries: readonly MergedEntry[]) => void) {
+export function createMergeQueue(
+  holdMs: number,
+  onBatch: (entries: readonly MergedEntry[]) => void,
+  hasRoom: () => boolean = () => true,
+) {
   let held: Held[] = [];
   /** How many lines and how much text have come and wait; those that were read are not counted. */
   let fresh = 0;
@@ -110,7 +114,8 @@ export function createMergeQueue(holdMs: number, onBatch: (entries: readonly Mer
   function flush(): void {
     timer = undefined;
     const isFlood = skipped > 0;
-    for (let batch = 0; batch < (isFlood ? 1 : maxBatches) && handOn(); batch += 1);
+    const most = isFlood ? 1 : maxBatches;
+    for (let batch = 0; batch < most && hasRoom() && handOn(); batch += 1);
     if (held.length > 0 || gaps.size > 0 || opening) wind(isFlood ? tickMs * (1 + restTicks) : tickMs);
   }
 

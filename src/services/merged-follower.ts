@@ -59,9 +59,10 @@ export function createMergedFollower(
   onBatch: (entries: readonly MergedEntry[]) => void,
   onState: (state: MergedState) => void,
   fail: (error: unknown) => void,
+  hasRoom?: () => boolean,
 ): MergedFollower {
   const ended = new AbortController();
-  const queue = createMergeQueue(holdMs, onBatch);
+  const queue = createMergeQueue(holdMs, onBatch, hasRoom);
   const views = new Map<string, View>();
   const wanted = new Set(ids);
   const unread = new Map<string, Problem>();

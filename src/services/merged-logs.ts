@@ -57,7 +57,8 @@ export function createMergedLogs(
 
   /**
    * Follows several logs as one: the newest `tail` lines, or all behind `places`, then every new one, in order, in batches
-   * of at most 500. Of a flood the newest 5,000 lines or 1 MB are kept, and it is told how many are missing.
+   * of at most 500. Of a flood, and while there is no room, the newest 5,000 lines or 1 MB are kept, and it is told how many
+   * are missing.
    * `fail` is told what kept it from beginning.
    * @throws Problem `invalid` for a wrong filter
    */
@@ -67,9 +68,10 @@ export function createMergedLogs(
     onBatch: (entries: readonly MergedEntry[]) => void,
     onState: (state: MergedState) => void,
     fail: (error: unknown) => void,
+    hasRoom?: () => boolean,
   ): MergedFollower {
     const parts = { logs, slices, holdMs, retryMs };
-    return createMergedFollower(parts, { ids, filter, tail, places }, onBatch, onState, fail);
+    return createMergedFollower(parts, { ids, filter, tail, places }, onBatch, onState, fail, hasRoom);
   }
 
   return { slices, lines, follow };

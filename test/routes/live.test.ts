@@ -199,6 +199,16 @@ t.test('a slow reader is closed and heals; the others do not feel it', async (t)
   await flood;
 });
 
+t.test('who joins a log that others follow is told that it is followed', async (t) => {
+  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
+  const { id } = app.engine.container('web');
+  for (const who of ['the first', 'the second', 'the third']) {
+    const live = app.live(`/live?topic=logs:${id}`);
+    await until(() => /id="log-state"[\s\S]*following/.test(live.text()), `${who} is told`);
+  }
+  t.equal(app.engine.openStreams('logs').length, 1, 'over one stream');
+});
+
 t.test('a client that goes without a word leaves no feed', async (t) => {
   const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
   const { id } = app.engine.container('web');

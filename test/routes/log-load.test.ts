@@ -78,3 +78,24 @@ t.test('a viewer of a log of its own costs the server less than 1 MB', async (t)
   t.ok(perViewer() < 1e6, `${Math.round(perViewer() / 1_000)} kB a viewer`);
   for (const { socket } of readers) socket.terminate();
 });
+
+t.test('a viewer that takes nothing costs the server less than 1 MB under a firehose', async (t) => {
+  const app = await startApp(t, { engine: { maxLogBytes: 500_000 } });
+  app.engine.addContainer({ name: 'loud' });
+  await until(async () => (await app.api<unknown[]>('/containers')).length === 1, 'the container');
+  const url = `${app.url}/live?topic=logs:loud&tail=0`;
+  const reader = openLogReader(url);
+  const stalled = Array.from({ length: viewers }, () => openLogReader(url));
+  await Promise.all([reader, ...stalled].map(({ followed }) => followed));
+  for (const { socket } of stalled) socket.pause();
+  const before = heldBytes();
+  let most = 0;
+  for (let n = 0; n < 20; n++) {
+    const from = reader.bytes();
+    for (let line = 0; line < 500; line++) app.engine.writeLog('loud', `${line} ${'x'.repeat(500)}`);
+    await until(() => reader.bytes() > from, 'who reads is sent a batch');
+    if (n % 5 === 4) most = Math.max(most, heldBytes() - before);
+  }
+  t.ok(most / viewers < 1e6, `${Math.round(most / viewers / 1_000)} kB a viewer`);
+  for (const { socket } of [reader, ...stalled]) socket.terminate();
+});

@@ -1,6 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
-import { type Connection, createLive, type Feed, type Subscription } from '../../src/services/live.ts';
+import {
+  type Connection,
+  createLive,
+  type Feed,
+  type HasRoom,
+  type OpenFeed,
+  type Subscription,
+} from '../../src/services/live.ts';
 import { until } from '../support/app.ts';
 
 /** A view whose frames are in the test's hands. */
@@ -143,7 +150,7 @@ t.test('a view that can not be opened closes the connection so that it comes bac
 });
 
 t.test('a slow reader is closed with 1013, once, and costs the others nothing', async (t) => {
-  const hub = createLive({ softBytes: 100, hardBytes: 1_000, patienceMs: 30 });
+  const hub = createLive({ roomBytes: 100, softBytes: 100, hardBytes: 1_000, patienceMs: 30 });
   const view = createView('list');
   const slow = createEnd();
   const fast = createEnd();
@@ -210,6 +217,31 @@ t.test('a view that could not be opened is forgotten, even when nobody waits for
   await until(() => end.frames.length === 1, 'the next join opens a new one');
   t.strictSame(end.closes, []);
 });
+
+t.test(
+  'a view that holds back learns whether all who look have room, and one that takes nothing is closed',
+  async (t) => {
+    const hub = createLive({ roomBytes: 100, softBytes: 10_000, hardBytes: 100_000, patienceMs: 30 });
+    let hasRoom: HasRoom = () => false;
+    const open: OpenFeed = (_push, _fail, room = hasRoom) => {
+      hasRoom = room;
+      return { snapshot: () => '', close() {} };
+    };
+    const [slow, fast] = [createEnd(), createEnd()];
+    hub.join(slow.connection, [{ key: 'log', open }]);
+    hub.join(fast.connection, [{ key: 'log', open }]);
+    await setImmediate();
+    t.ok(hasRoom());
+    for (slow.waiting = 1_000; slow.waiting > 200; slow.waiting -= 100) {
+      t.notOk(hasRoom());
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    t.strictSame(slow.closes, [], 'one that goes on taking is waited for');
+    await until(() => !hasRoom() && slow.closes.length > 0, 'one that takes nothing is closed');
+    t.strictSame([slow.closes, fast.closes], [[1013], []]);
+    t.ok(hasRoom(), 'and the others go on');
+  },
+);
 
 t.test('a view that fails closes its viewers with 1013 and is opened anew', async (t) => {
   const logged: unknown[] = [];

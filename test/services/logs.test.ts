@@ -624,6 +624,27 @@ t.test('A flood', async (t) => {
     t.ok(gaps > 0);
   });
 
+  await t.test('waits within a bound while there is no room, and what did not fit is counted', async (t) => {
+    const { logs, engine, add } = await start(t, { maxLogBytes: 8e6 });
+    const id = add(0);
+    let isFull = true;
+    let seen = 0;
+    let missing = 0;
+    const onBatch = ({ lines, gap }: LogBatch) => {
+      seen += lines.length;
+      if (gap && 'lines' in gap) missing += gap.lines;
+    };
+    const other = watch(logs, id);
+    logs.follow(id, { tail: 100 }, onBatch, undefined, () => !isFull);
+    await until(() => logs.openStreams() === 1, 'it is followed');
+    await engine.firehose(id, 20_000);
+    await until(() => other.lines.at(-1)?.text.startsWith('line 19999 ') === true, 'the other has the last line');
+    t.equal(seen, 0, 'nothing is handed on');
+    isFull = false;
+    await until(() => seen + missing === 20_000, 'all of it is told');
+    t.ok(seen <= 500, `${seen} lines waited`);
+  });
+
   await t.test('is not felt by others than the slow listener', async (t) => {
     const { logs, engine, add } = await start(t, { maxLogBytes: 8e6 });
     const id = add(0);
