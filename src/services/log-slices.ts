@@ -169,6 +169,15 @@ export function createLogSlices(source: LogSource) {
       if (!reading.wasGivenUp) take(reading, from && firstSure(from));
       spanMs = nextSpan(spanMs, reading);
     }
+    if (context > 0 && !isFull && !isWhole) {
+      // Who reads on gets the lines before this border only: those that a match there is shown with belong here.
+      const lead = (await before(id, { cursor: end, count: context, since }, signal)).lines;
+      const seam = pickAll(createPicker(isWanted, context), [...lead, ...next]);
+      const isHere = (line: LogLine) =>
+        compareCursors(line.cursor, end) >= 0 && compareCursors(line.cursor, cursor) < 0;
+      found = joinShown(found, seam.filter(isHere));
+      isFull = found.length > count;
+    }
     const above = found.length > count ? found.at(-count - 1)?.cursor : undefined;
     const lines = withGroups(newest(found, count), above);
     const earlier = isFull ? (lines[0]?.cursor ?? cursor) : isWhole ? undefined : end;

@@ -134,6 +134,28 @@ t.test('Pages at any place hold what belongs there, also over what the engine is
   }
 });
 
+t.test('A search that is given up again and again shows them over each border', async (t) => {
+  const { engine, logs, add } = await start(t);
+  const id = add();
+  const texts = Array.from({ length: 1_500 }, (_, n) => `line ${n}${n % 23 === 0 ? ' hit' : ''}`);
+  for (const [n, text] of texts.entries()) engine.writeLog(id, text, { at: now - BigInt(2_000 - n) * second });
+  for (const context of [1, 4, 10]) {
+    const back: string[] = [];
+    let borders = 0;
+    for (let cursor: string | undefined = `${now}.0`; cursor !== undefined; ) {
+      const effort = { lines: 20, endsAt: Number.POSITIVE_INFINITY, isDeep: true };
+      const query = { q: 'hit', context, cursor, count: 500, effort };
+      const page: LogSlice = await logs.slices.before(id, query, signal);
+      back.unshift(...page.lines.map(({ text }) => text));
+      cursor = page.earlier;
+      borders += Number(page.isCutShort);
+    }
+    t.ok(borders > 2, `${borders} borders`);
+    const all = wanted(texts, isHit, context).map((look) => look.replace(/^\|?[>-]/, ''));
+    t.strictSame(back, all, `${context} lines around each match`);
+  }
+});
+
 t.test('A followed log shows them too, and goes on in the middle of a group', async (t) => {
   const { engine, logs, add } = await start(t);
   const id = add();
