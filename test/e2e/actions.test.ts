@@ -8,7 +8,7 @@ import { callEngine, openTab, startWorld, type Tab, until } from './support.ts';
 const alone = '--network=none';
 const sleep = ['sleep', '100000'];
 /** A container that ends at once when it is asked to. */
-const willing = ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.05; done'];
+const willing = ['sh', '-c', 'trap "exit 0" TERM; sleep 100000 & wait'];
 const statsSeconds = 2;
 
 type Problem = { status: number; code: string; detail: string };
@@ -356,7 +356,7 @@ for (const version of engineVersionsToTest()) {
 
     await t.test('Figures of ten containers agree with those of docker stats', async (t) => {
       const busy = await Promise.all(
-        [0.05, 0.1, 0.15, 0.2, 0.25].map((cpus) =>
+        [0.02, 0.04, 0.06, 0.08, 0.1].map((cpus) =>
           engine.run(`busy-${cpus}`, {
             options: [alone, `--cpus=${cpus}`],
             command: ['sh', '-c', 'while :; do :; done'],
@@ -367,7 +367,7 @@ for (const version of engineVersionsToTest()) {
         [10, 20, 30, 40, 50].map((megabytes) =>
           engine.run(`full-${megabytes}`, {
             options: [alone, '--memory=200m'],
-            command: ['sh', '-c', `x=$(head -c ${megabytes}000000 /dev/zero | tr "\\000" x); sleep 100000; :`],
+            command: ['sh', '-c', `dd if=/dev/zero of=/dev/shm/full bs=1M count=${megabytes}; sleep 100000; :`],
           }),
         ),
       );

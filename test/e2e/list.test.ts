@@ -255,7 +255,7 @@ for (const version of engineVersionsInTurn(0)) {
     const world = await startWorld(t, { version });
     if (!world) return;
     const { engine, browser, at } = world;
-    const trapped = ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.1; done'];
+    const trapped = ['sh', '-c', 'trap "exit 0" TERM; sleep 100000 & wait'];
     await engine.run('plain', { options: quick, command: trapped });
     await engine.run('always', { options: [...quick, '--restart=always'], command: trapped });
     await engine.run('paused', { options: quick, command: sleep });

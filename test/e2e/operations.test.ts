@@ -19,7 +19,7 @@ import { hold, looksGood, openTab, startCable, startFairlead, startWorld, type T
 
 const env = { STATS_INTERVAL: '0', UPDATE_CHECK_HOURS: '0' };
 const alone = '--network=none';
-const willing = ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.05; done'];
+const willing = ['sh', '-c', 'trap "exit 0" TERM; sleep 100000 & wait'];
 
 /** What the slow registry lets through, bytes a second: slow enough to be watched, and as fast as it can. */
 const watchable = 1024 * 1024;

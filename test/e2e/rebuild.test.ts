@@ -16,7 +16,7 @@ type Operation = {
 };
 
 /** A program that ends at once when it is asked to. */
-const willing = 'trap "exit 0" TERM; while :; do sleep 0.05; done';
+const willing = 'trap "exit 0" TERM; sleep 100000 & wait';
 const serve = (words = '') => `CMD ["sh", "-c", ${JSON.stringify(`${words}${words ? '; ' : ''}${willing}`)}]`;
 const env = {
   REBUILD_STEADY_SECONDS: '1',

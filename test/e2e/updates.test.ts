@@ -9,7 +9,7 @@ import { noticeOf } from './operations.ts';
 import { looksGood, openTab, startFairlead, startWorld, type Tab, until } from './support.ts';
 
 const env = { STATS_INTERVAL: '0', UPDATE_CHECK_HOURS: '0', REBUILD_STEADY_SECONDS: '1' };
-const willing = 'trap "exit 0" TERM; while :; do sleep 0.05; done';
+const willing = 'trap "exit 0" TERM; sleep 100000 & wait';
 const serve = `CMD ["sh", "-c", ${JSON.stringify(willing)}]`;
 const failing = 'CMD ["sh", "-c", "echo starting; echo no configuration; exit 3"]';
 const secrets = /old-secret|new-secret/;

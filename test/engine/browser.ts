@@ -3,7 +3,7 @@ import { type Browser, chromium } from 'playwright-core';
 import { MissingBrowser, MissingEngine } from './missing.ts';
 import { installPackages } from './packages.ts';
 
-const executablePath = '/usr/bin/chromium';
+const executablePath = '/usr/bin/chromium-headless-shell';
 
 /** No graphics card, no sandbox for root, and no request of the browser's own to anywhere. */
 const flags = [
@@ -16,9 +16,12 @@ const flags = [
   '--disable-sync',
 ];
 
-/** Starts Debian's Chromium without a window, installed first where it is missing; throws MissingBrowser. */
+/**
+ * Starts Debian's Chromium, installed first where it is missing; throws MissingBrowser. Its headless shell draws no browser
+ * around the page, which takes a third of the time of the processors.
+ */
 export async function launchBrowser(): Promise<Browser> {
-  if (!existsSync(executablePath)) await installPackages(['chromium']).catch(asMissingBrowser);
+  if (!existsSync(executablePath)) await installPackages(['chromium-headless-shell']).catch(asMissingBrowser);
   return chromium.launch({ executablePath, headless: true, args: flags });
 }
 
