@@ -14,7 +14,7 @@ import { type Reporter, unlessMissing } from '../engine/missing.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
 const readyMs = 20_000;
-const pollMs = 50;
+const pollMs = 100;
 
 /** Waits until `look` gives something that is true, and gives it; throws with `what` after `ms` ms. */
 export async function until<T>(what: string, look: () => T | Promise<T>, ms = 10_000): Promise<NonNullable<T>> {
