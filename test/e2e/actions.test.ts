@@ -159,7 +159,7 @@ for (const version of engineVersionsToTest()) {
       t.equal(await plain.count('#events [data-event=create]'), 2, 'over both containers');
       t.equal(await plain.count('#events .death .log-line'), 50, 'what it said is kept though it is gone');
       t.notMatch(told, 'may be missing');
-      await plain.page.click('.site-nav a[href$="/events"]');
+      await plain.follow('.site-nav a[href$="/events"]');
       t.match(await plain.text('h1'), 'Events');
       t.match(await plain.text('#events'), name);
       t.same([...tab.faults, ...list.faults], []);
@@ -331,8 +331,8 @@ for (const version of engineVersionsToTest()) {
 
       const plain = await openTab(browser, at('/images'), { javaScriptEnabled: false });
       t.teardown(plain.close);
-      await plain.page.click(`${row} a[href$="/remove"]`);
-      await plain.page.click('form.dialog button');
+      await plain.follow(`${row} a[href$="/remove"]`);
+      await plain.follow('form.dialog button');
       await plain.page.waitForURL(at('/images'));
       t.match(await plain.text('#messages [role=status]'), 'Image fairlead-test/one:1 was removed.');
       t.equal(await plain.count(row), 0);

@@ -108,10 +108,10 @@ for (const version of engineVersionsInTurn(1)) {
         await withoutScript.page.reload();
         return /busy/.test(await withoutScript.text('#top-cpu'));
       });
-      await withoutScript.page.click('#dashboard-disk button');
+      await withoutScript.follow('#dashboard-disk button');
       await withoutScript.sees('#dashboard-disk time');
       t.equal(withoutScript.page.url(), at('/dashboard'), 'the form leads back');
-      await withoutScript.page.click('#stats nav a:has-text("7d")');
+      await withoutScript.follow('#stats nav a:has-text("7d")');
       await withoutScript.sees('#stats nav a[aria-current=true]:has-text("7d")');
       await withoutScript.page.goto(at('/projects/shop/stats'));
       t.match(await withoutScript.text('#dashboard-now'), /1 running/);
@@ -179,18 +179,18 @@ for (const version of engineVersionsInTurn(1)) {
 
       const withoutScript = await openTab(browser, address, { javaScriptEnabled: false });
       t.teardown(withoutScript.close);
-      await withoutScript.page.click('#stats a:has-text("Zoom in")');
+      await withoutScript.follow('#stats a:has-text("Zoom in")');
       await withoutScript.sees('#stats a:has-text("Reset zoom")');
       const half = await shownSpan(withoutScript);
       t.ok(Math.abs(half.to - half.from - length / 2) < 5);
-      await withoutScript.page.click('#stats a:has-text("Earlier")');
+      await withoutScript.follow('#stats a:has-text("Earlier")');
       await withoutScript.page
         .waitForFunction(`document.querySelector('#stats').dataset.from < ${half.from}`)
         .catch(() => {});
       t.ok((await shownSpan(withoutScript)).to < half.to);
-      await withoutScript.page.click('#stats a:has-text("Later")');
-      await withoutScript.page.click('#stats a:has-text("Zoom out")');
-      await withoutScript.page.click('#stats a:has-text("Reset zoom")');
+      await withoutScript.follow('#stats a:has-text("Later")');
+      await withoutScript.follow('#stats a:has-text("Zoom out")');
+      await withoutScript.follow('#stats a:has-text("Reset zoom")');
       t.equal(withoutScript.page.url(), address);
     });
 

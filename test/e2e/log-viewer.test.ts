@@ -116,7 +116,7 @@ for (const version of engineVersionsInTurn(0)) {
       t.teardown(plain.close);
       await plain.page.click('.log-display summary');
       await plain.page.check('[name=logSize][value=small]');
-      await plain.page.click('.log-display button:text("Apply")');
+      await plain.follow('.log-display button:text("Apply")');
       t.equal(await plain.page.locator('#log-lines').getAttribute('data-size'), 'small', 'without a script too');
       t.equal(new URL(plain.page.url()).pathname, `/containers/${id}/logs`);
     });

@@ -73,7 +73,7 @@ const shownNumbers = async ({ page }: Tab): Promise<number[]> =>
 async function readWithoutScript(tab: Tab): Promise<number[]> {
   let read = await shownNumbers(tab);
   while (await tab.page.locator('#log-earlier:not([hidden])').count()) {
-    await tab.page.click('#log-earlier');
+    await tab.follow('#log-earlier');
     read = [...(await shownNumbers(tab)), ...read];
   }
   return read;
@@ -312,7 +312,7 @@ for (const version of engineVersionsInTurn(0)) {
         const read = await readWithoutScript(tab);
         t.equal(breakIn(read), '');
         t.same([read[0], read.at(-1), read.length], [1, total, total]);
-        await tab.page.click('#log-newest');
+        await tab.follow('#log-newest');
         t.equal((await shownNumbers(tab)).at(-1), total);
       });
 
@@ -370,7 +370,7 @@ for (const version of engineVersionsInTurn(0)) {
         t.match(await tab.text('#log-at .msg'), `line ${total - 99}`);
         t.ok(await tab.page.locator('#log-at').isVisible());
         await tab.page.fill('.log-when [name=at]', '2001-01-01T00:00');
-        await tab.page.click('.log-when form:last-of-type button');
+        await tab.follow('.log-when form:last-of-type button');
         t.match(tab.page.url(), /#log-at$/, 'it leads to the line itself');
         t.equal((await shownNumbers(tab))[0], 1);
       });

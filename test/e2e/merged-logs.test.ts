@@ -36,10 +36,10 @@ for (const version of engineVersionsInTurn(0)) {
       const tab = await openTab(browser, at('/logs'), { javaScriptEnabled: false });
       t.teardown(tab.close);
       for (const name of names) await tab.page.check(`.pick input[value="${name}"]`);
-      await tab.page.click('.log-choices button');
+      await tab.follow('.log-choices button');
       let read = await textsOf(tab);
       while (await tab.page.locator('#log-earlier:not([hidden])').count()) {
-        await tab.page.click('#log-earlier');
+        await tab.follow('#log-earlier');
         read = [...(await textsOf(tab)), ...read];
       }
       for (const letter of letters) t.same(of(letter, read), lines(letter, count), letter);

@@ -149,7 +149,7 @@ for (const version of engineVersionsInTurn(1).slice(-1)) {
 
       const withoutScript = await openTab(browser, at(`/containers/${id}`), { javaScriptEnabled: false });
       t.teardown(withoutScript.close);
-      await withoutScript.page.click('form.reveal button');
+      await withoutScript.follow('form.reveal button');
       await until('the secret', async () => (await withoutScript.text('#container-detail')).includes(secret));
     });
 
@@ -240,7 +240,7 @@ for (const version of engineVersionsInTurn(1).slice(-1)) {
       t.match(await withoutScript.text('#chart-memory .tip title'), /UTC: /);
       await withoutScript.page.click('.chart-values summary');
       t.ok(await withoutScript.page.isVisible('.chart-values tbody tr:last-child td'));
-      await withoutScript.page.click('#stats nav a:has-text("24h")');
+      await withoutScript.follow('#stats nav a:has-text("24h")');
       await withoutScript.sees('#stats nav a[aria-current=true]:has-text("24h")');
     });
 

@@ -326,7 +326,11 @@ export async function openTab(browser: Browser, url: string, options: TabOptions
     faults,
     status: answer?.status() ?? 0,
     /** Waits until the page says that it is live, or not live where it follows nothing. */
-    untilLive: (ms = 10_000) => page.waitForSelector(liveOrStill, { timeout: ms }),
+    untilLive: (ms = 20_000) => page.waitForSelector(liveOrStill, { timeout: ms }),
+    /** Follows a link or sends a form that leads to another page, and waits until all of that has come. */
+    follow: async (selector: string) => {
+      await Promise.all([page.waitForEvent('domcontentloaded'), page.click(selector)]);
+    },
     /** The containers that the page shows, by name. */
     rows: async (): Promise<Row[]> => (await page.evaluate<Row[]>(rowsScript)).sort(byName),
     /** The same in the order of the page, names only. */
