@@ -1,6 +1,7 @@
 /**
  * Whether 50 containers that write 100 lines a second each, followed at once by 20 viewers, lose a line, and what it
- * costs the server: its CPU and its memory. Viewers follow single logs, and merged ones of ten containers. The floor is a
+ * costs the server: its CPU and its memory. Viewers follow single logs and merged ones of ten containers, then each of them
+ * all of the logs. The floor is a
  * plain reader of the same engine streams in the same run.
  * `node bench/log-load.ts` reads from a simulated engine in a process of its own, `node bench/log-load.ts 28` from a
  * real one.
@@ -172,6 +173,9 @@ try {
   );
   const share = (n: number) => (n < projects ? containers / projects : 1) * lines;
   await measure(herd, `${viewers} viewers: ${projects} of ten logs as one, the others of one log`, mixed, share);
+  const everything = `logs:names:${Array.from({ length: containers }, (_, n) => nameOf(n)).join()}`;
+  const all = Array.from({ length: viewers }, () => everything);
+  await measure(herd, `${viewers} viewers: each of all ${containers} logs as one`, all, () => containers * lines);
 } finally {
   await herd.stop();
 }

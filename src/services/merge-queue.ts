@@ -9,8 +9,11 @@ export type MergedGap = { gap: LogGap; container: string | undefined };
 /** A line, or what is missing where it stands. */
 export type MergedEntry = LogLine | MergedGap;
 
-/** What waits: a line, with what is missing right before it; `isRead` where it was read, and did not just come. */
-type Held = { line: LogLine; time: string; gap: LogGap | undefined; due: number; isRead: boolean };
+/**
+ * What waits: a line, with what is missing right before it; `isRead` where it was read, and did not just come. `time` is
+ * its time in nanoseconds as near as a number can tell it, which compares ten times as fast as its digits.
+ */
+type Held = { line: LogLine; time: number; gap: LogGap | undefined; due: number; isRead: boolean };
 
 const maxBatch = 500;
 const tickMs = 75;
@@ -58,7 +61,7 @@ export function createMergeQueue(
 
   function hold(lines: readonly LogLine[], due: number, isRead: boolean): void {
     for (const line of lines) {
-      held.push({ line, time: cursorTime(line.cursor), gap: takeGap(line.container), due, isRead });
+      held.push({ line, time: Number(cursorTime(line.cursor)), gap: takeGap(line.container), due, isRead });
       if (!isRead) count(line, 1);
     }
     isSorted = false;
@@ -166,10 +169,8 @@ export function createMergeQueue(
   };
 }
 
-function compareHeld(a: Held, b: Held): number {
-  if (a.time !== b.time) return a.time < b.time ? -1 : 1;
-  return compareMerged(a.line, b.line);
-}
+/** Numbers that differ stand in the order of the digits; where they don't, these tell. */
+const compareHeld = (a: Held, b: Held): number => a.time - b.time || compareMerged(a.line, b.line);
 
 /** Two gaps of one place as one: what can be counted is, else it is said since when, by the earlier one. */
 function joinGaps(before: LogGap | undefined, gap: LogGap): LogGap {
