@@ -6,6 +6,7 @@ import fastifyCookie from '@fastify/cookie';
 import fastifyFormbody from '@fastify/formbody';
 import fastifyHelmet from '@fastify/helmet';
 import fastifyRateLimit from '@fastify/rate-limit';
+import fastifySession from '@fastify/session';
 import fastifySwagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastifyView from '@fastify/view';
@@ -17,15 +18,17 @@ import { Problem } from './errors.ts';
 import { createAlertTexts } from './feeds/alert-texts.ts';
 import { createRowFigures } from './feeds/row-figures.ts';
 import { createEta, type Render, viewsFolder } from './render.ts';
-import { type Capability, capabilityOf, checkCapability } from './routes/access.ts';
+import { type Access, accessOfRoute, checkAccess } from './routes/access.ts';
 import { registerAlerts } from './routes/alerts.ts';
 import { registerAssets } from './routes/assets.ts';
+import { auditRequests, registerAudit } from './routes/audit.ts';
 import { registerContainers } from './routes/containers.ts';
 import { registerDashboard } from './routes/dashboard.ts';
 import { registerErrors, sendBare } from './routes/errors.ts';
 import { registerEvents } from './routes/events.ts';
 import { allowEmbedding, checkHost, checkSite, checkUpgrade } from './routes/guards.ts';
 import { registerHealth } from './routes/health.ts';
+import { identify, sessionOptions } from './routes/identity.ts';
 import { registerImageWork } from './routes/image-work.ts';
 import { registerImages } from './routes/images.ts';
 import { drainSockets, registerLive } from './routes/live.ts';
@@ -38,7 +41,10 @@ import { registerPreferences } from './routes/preferences.ts';
 import { registerProjects } from './routes/projects.ts';
 import { registerRebuild } from './routes/rebuild.ts';
 import { Problem as ProblemSchema } from './routes/schemas.ts';
+import { registerSignIn } from './routes/sign-in.ts';
 import { registerStats } from './routes/stats.ts';
+import { registerTokens } from './routes/tokens.ts';
+import { registerUsers } from './routes/users.ts';
 import { createAlertSender } from './services/alert-channels.ts';
 import { maxLineText } from './services/alert-logs.ts';
 import { createMailer } from './services/alert-mail.ts';
@@ -46,6 +52,7 @@ import { diskUseOf } from './services/alert-sources.ts';
 import { type AlertBounds, type Alerts, createAlerts } from './services/alerts.ts';
 import { stripAnsi } from './services/ansi.ts';
 import { type Attention, createAttention } from './services/attention.ts';
+import { createAudit } from './services/audit.ts';
 import { createCpuLimits } from './services/cpu-limits.ts';
 import { createCredentialStore } from './services/credentials.ts';
 import { openDatabase } from './services/database.ts';
@@ -61,21 +68,31 @@ import { createMergedLogs } from './services/merged-logs.ts';
 import { createMetrics } from './services/metrics.ts';
 import { createOperations, type Operations } from './services/operations.ts';
 import { readOwnContainer } from './services/own-container.ts';
+import { createPasswords } from './services/passwords.ts';
 import { createProjects } from './services/projects.ts';
 import { createPulls } from './services/pulls.ts';
 import type { RebuildBounds } from './services/rebuild.ts';
 import { createRebuildJournal } from './services/rebuild-journal.ts';
 import { createRebuilds } from './services/rebuilds.ts';
-import { createSecretBox } from './services/secret-box.ts';
+import { createSecretBox, type SecretBox } from './services/secret-box.ts';
 import { maskStart } from './services/secrets.ts';
+import { createSessions } from './services/sessions.ts';
+import { createSetupCode } from './services/setup-code.ts';
+import { createSignInLimit } from './services/sign-in-limit.ts';
 import { createStats, maxGapMs, type Stats } from './services/stats.ts';
 import { createTargetGuard } from './services/target-guard.ts';
+import { createTokens } from './services/tokens.ts';
 import { createUpdates } from './services/updates.ts';
+import { createUsers } from './services/users.ts';
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** The address, below the base path, under which the first admin is made; empty where there is one. */
+    setupPath(): string;
+  }
   interface FastifyContextConfig {
     /** What the access table asks for. */
-    capability?: Capability;
+    access?: Access;
     /** As the access table has it, without the base path. */
     path?: string;
     /** Whether it is asked for by machines, all the time. */
@@ -127,6 +144,7 @@ export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App
   const render: Render = (name, data) => eta.render(name, data);
   const services = await openServices(app, config, bounds);
 
+  app.decorate('setupPath', () => (services.setupCode ? `/setup?code=${services.setupCode.text}` : ''));
   await registerGuards(app, config, services);
   measureRequests(app, services.metrics);
   // `production` keeps the plugin from switching the shared engine's cache off.
@@ -181,7 +199,16 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
   });
   const work = await openWork(app, config, bounds, { database, docker, inventory, logs });
   const history = await openHistory(app, { database, docker, inventory, logs }, stats, work.operations);
-  const alerts = await openAlerts(app, config, bounds, { database, docker, inventory, logs }, stats, history);
+  const secretBox = createSecretBox(config);
+  const alerts = await openAlerts(
+    app,
+    config,
+    bounds,
+    { database, docker, inventory, logs, secretBox },
+    stats,
+    history,
+  );
+  const access = await openAccess(app, config, database);
   followInventory(inventory, stats, logs);
   if (config.statsInterval > 0) attention.hold();
   lookWhileAtWork(attention, work.operations);
@@ -225,6 +252,8 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
     metrics,
     history,
     alerts,
+    secretBox,
+    ...access,
     ...work,
   };
 }
@@ -235,6 +264,22 @@ type Core = {
   inventory: Inventory;
   logs: Logs;
 };
+
+/** Who may do what, and what they did. The first admin comes from the settings, or from who has the code of this start. */
+async function openAccess(app: App, config: Config, database: Core['database']) {
+  const users = await createUsers(database, createPasswords());
+  const isNew = config.auth === 'password' && users.count() === 0;
+  const password = config.adminPassword;
+  if (isNew && password !== '') await users.add({ name: 'admin', password, role: 'admin', scope: null });
+  return {
+    users,
+    sessions: createSessions(database),
+    tokens: await createTokens(database),
+    setupCode: isNew && password === '' ? createSetupCode() : undefined,
+    signInLimit: createSignInLimit(),
+    audit: createAudit(database, app.log),
+  };
+}
 
 /** What takes longer than a click: operations, and all that becomes one. */
 async function openWork(app: App, config: Config, bounds: Bounds, { database, docker, inventory, logs }: Core) {
@@ -301,8 +346,15 @@ function maskedReaderOf(logs: Logs) {
 }
 
 /** Rules over what happens here, and who is told. */
-function openAlerts(app: App, config: Config, bounds: Bounds, core: Core, stats: Stats, history: History) {
-  const { database, docker, inventory, logs } = core;
+function openAlerts(
+  app: App,
+  config: Config,
+  bounds: Bounds,
+  core: Core & { secretBox: SecretBox },
+  stats: Stats,
+  history: History,
+) {
+  const { database, docker, inventory, logs, secretBox } = core;
   const cpuLimits = createCpuLimits({ inspect: docker.inspectContainer, now: Date.now });
   inventory.onChange(({ touched, removed }) => {
     for (const id of [...touched, ...removed]) cpuLimits.drop(id);
@@ -316,7 +368,7 @@ function openAlerts(app: App, config: Config, bounds: Bounds, core: Core, stats:
     inventory,
     stats,
     logs,
-    secretBox: createSecretBox(config),
+    secretBox,
     sender: createAlertSender({ guard, post: createGuardedPost(guard), mailer }),
     words: createAlertTexts(config.publicUrl),
     note: history.note,
@@ -372,19 +424,21 @@ function lookWhileWatched(attention: Attention, alerts: Alerts) {
   look();
 }
 
-async function registerGuards(app: App, config: Config, { live, attention, inventory }: Services) {
+async function registerGuards(app: App, config: Config, services: Services) {
+  const { live, attention, inventory, audit } = services;
   app.addHook('onRoute', (route) => {
     const path = route.url.slice(route.prefix.length) || '/';
     const methods = [route.method].flat();
-    const capability = capabilityOf(methods[0] ?? 'GET', path);
-    route.config = { ...route.config, capability, path };
+    const access = accessOfRoute(methods[0] ?? 'GET', path);
+    route.config = { ...route.config, access, path };
   });
+  auditRequests(app, audit);
   app.addHook('preHandler', async (request) => {
-    const { capability } = request.routeOptions.config;
-    if (capability) checkCapability(capability, config);
+    const { access } = request.routeOptions.config;
+    if (access) checkAccess(access, request.principal, config);
   });
   app.addHook('preHandler', async (request, reply) => {
-    if (request.routeOptions.config.capability === 'public') return;
+    if (request.routeOptions.config.access === 'public') return;
     // Machines ask again and again: each time once.
     if (!request.routeOptions.config.isProbe) attention.glance();
     if (!request.ws && !reply.raw.destroyed) reply.raw.once('close', attention.hold());
@@ -398,6 +452,7 @@ async function registerGuards(app: App, config: Config, { live, attention, inven
   await app.register(fastifyHelmet, helmetOptions);
   await app.register(fastifyRateLimit, rateLimitOptions(config));
   await app.register(fastifyCookie);
+  await app.register(fastifySession, sessionOptions({ config, sessions: services.sessions }));
   await app.register(fastifyFormbody, { bodyLimit });
   await app.register(fastifyWebsocket, { options: { maxPayload: 1024 }, preClose: () => drainSockets(app, live) });
   // Behind the plugins' own hooks: a refusal has their headers too, and a refused upgrade's connection is ended by them.
@@ -405,7 +460,9 @@ async function registerGuards(app: App, config: Config, { live, attention, inven
     checkHost(request, config);
     checkSite(request);
     checkUpgrade(request, config);
+    request.principal = await identify(request, { config, ...services });
   });
+  app.decorateRequest('principal');
   await app.register(fastifySwagger, openApiOptions);
 }
 
@@ -471,6 +528,10 @@ async function registerRoutes(app: App, config: Config, services: Services, rend
   registerOperations(app, deps);
   registerEvents(app, deps);
   registerAlerts(app, deps);
+  registerSignIn(app, deps);
+  registerUsers(app, deps);
+  registerTokens(app, deps);
+  registerAudit(app, deps);
   registerLive(app, deps);
   app.get('/', (_request, reply) => reply.redirect(`${config.basePath}/containers`, 302));
   app.get('/api/openapi.json', () => app.swagger());

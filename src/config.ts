@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import { join } from 'node:path';
 import type { SmtpServer } from './services/alert-mail.ts';
 import type { EngineAddress } from './services/docker.ts';
+import { passwordLength } from './services/passwords.ts';
 import { isAddressRange } from './services/target-guard.ts';
 
 /** The capabilities that are off until they are named in `ENABLE`. */
@@ -148,6 +149,14 @@ function readSecret(name: string, value: string, env: Env): string {
   }
 }
 
+/** The password of the first admin, which users.ts would refuse after the start only. */
+function readAdminPassword(value: string, env: Env): string {
+  const password = readSecret('ADMIN_PASSWORD', value, env);
+  const { min, max } = passwordLength;
+  if (password === '' || (password.length >= min && password.length <= max)) return password;
+  return fail('ADMIN_PASSWORD', '…', `${min} to ${max} characters`);
+}
+
 const minSecretKey = 32;
 
 function readSecretKey(value: string, env: Env): string {
@@ -226,6 +235,7 @@ const table = {
     (value: string) => (value.includes('\0') ? fail('DATA_DIR', value, 'a path') : value),
   ],
   auth: ['AUTH', 'password', oneOf('AUTH', authModes)],
+  adminPassword: ['ADMIN_PASSWORD', '', readAdminPassword],
   readOnly: ['READ_ONLY', 'false', flag('READ_ONLY')],
   enable: ['ENABLE', '', list((item) => oneOf('ENABLE', optionalCapabilities)(item, {}))],
   maxRequestsPerMinute: ['MAX_REQUESTS_PER_MINUTE', '600', integer('MAX_REQUESTS_PER_MINUTE', 1, 1_000_000)],
@@ -277,7 +287,7 @@ export function readConfig(env: Env): Config {
     return [key, (read as Read<unknown>)(value === undefined || value === '' ? fallback : value, env)];
   });
   const config = Object.fromEntries(entries) as Omit<Config, 'warnings'>;
-  return { ...config, warnings: [...checkAuth(config, env), ...checkMail(config)] };
+  return { ...config, warnings: [...checkAuth(config), ...checkMail(config)] };
 }
 
 /** A mail server and a sender belong together; a password in clear text is told. */
@@ -287,24 +297,18 @@ function checkMail({ smtp, smtpFrom }: Omit<Config, 'warnings'>): string[] {
   return ['SMTP_URL says tls=off: the password of the mail server goes over the network as it is.'];
 }
 
-/** There are no users yet: what is open to others has to be said by hand, and what protects nothing is told. */
-function checkAuth(config: Omit<Config, 'warnings'>, env: Env): string[] {
+/** What protects nothing, or can't protect, is told. */
+function checkAuth(config: Omit<Config, 'warnings'>): string[] {
   const warnings: string[] = [];
-  if (config.auth === 'proxy') fail('AUTH', 'proxy', 'password or none, since this version has no users yet');
-  if (!isLoopback(config.host) && config.auth !== 'none') {
-    fail(
-      'HOST',
-      config.host,
-      'a loopback address such as 127.0.0.1, or AUTH=none said by hand, since this version has no users yet',
-    );
-  }
-  if (!isLoopback(config.host)) {
+  if (config.auth === 'proxy')
+    fail('AUTH', 'proxy', 'password or none, since this version takes no word of a proxy yet');
+  if (config.auth === 'none' && !isLoopback(config.host)) {
     warnings.push(
       `Anybody who reaches ${config.host}:${config.port} controls the engine, which is root on its machine: AUTH=none.`,
     );
   }
-  if (env.ADMIN_PASSWORD || env.ADMIN_PASSWORD_FILE) {
-    warnings.push('ADMIN_PASSWORD protects nothing: this version has no users yet.');
+  if (config.auth === 'none' && config.adminPassword !== '') {
+    warnings.push('ADMIN_PASSWORD protects nothing: AUTH is none.');
   }
   return warnings;
 }

@@ -8,6 +8,7 @@ import type { AssetUrls } from './routes/assets.ts';
 import type { Messages } from './routes/messages.ts';
 import type { Alerts } from './services/alerts.ts';
 import type { Attention } from './services/attention.ts';
+import type { Audit } from './services/audit.ts';
 import type { DiskUsage } from './services/disk-usage.ts';
 import type { DockerPort } from './services/docker.ts';
 import type { History } from './services/history.ts';
@@ -19,8 +20,14 @@ import type { Operations } from './services/operations.ts';
 import type { Projects } from './services/projects.ts';
 import type { Pulls } from './services/pulls.ts';
 import type { Rebuilds } from './services/rebuilds.ts';
+import type { SecretBox } from './services/secret-box.ts';
+import type { Sessions } from './services/sessions.ts';
+import type { SetupCode } from './services/setup-code.ts';
+import type { SignInLimit } from './services/sign-in-limit.ts';
 import type { Stats } from './services/stats.ts';
+import type { Tokens } from './services/tokens.ts';
 import type { Updates } from './services/updates.ts';
+import type { Users } from './services/users.ts';
 
 /** The web application, typed by the schemas of its routes. */
 export type App = FastifyInstance<
@@ -49,6 +56,14 @@ export type Deps = {
   projects: Projects;
   rebuilds: Rebuilds;
   updates: Updates;
+  users: Users;
+  sessions: Sessions;
+  tokens: Tokens;
+  /** Undefined where nobody has to set anything up. */
+  setupCode: SetupCode | undefined;
+  signInLimit: SignInLimit;
+  secretBox: SecretBox;
+  audit: Audit;
   render: Render;
   rowFigures: RowFiguresOf;
   assets: AssetUrls;

@@ -21,7 +21,9 @@ export async function startServer(env: NodeJS.ProcessEnv): Promise<void> {
     });
     const url = await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'serving' });
     for (const warning of config.warnings) console.error(`Warning: ${warning}`);
-    console.log(`Fairlead listening at ${url}${config.basePath}`);
+    const setup = app.setupPath();
+    const shown = config.publicUrl || `${url}${config.basePath}`;
+    console.log(`Fairlead listening at ${url}${config.basePath}${setup && `, set it up at ${shown}${setup}`}`);
   } catch (error) {
     console.error(explain(error, env));
     process.exit(1);

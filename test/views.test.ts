@@ -49,8 +49,16 @@ const eta = createEta();
 const now = Date.parse('2025-01-24T14:15:00Z');
 const id = 'ab'.repeat(32);
 const imageId = `sha256:${'cd'.repeat(32)}`;
-const all: Can = { control: true, remove: true, images: true, rebuild: true, alerts: true, reveal: true };
-const nothing: Can = { control: false, remove: false, images: false, rebuild: false, alerts: false, reveal: false };
+const all: Can = { control: true, remove: true, images: true, rebuild: true, alerts: true, admin: true, reveal: true };
+const nothing: Can = {
+  control: false,
+  remove: false,
+  images: false,
+  rebuild: false,
+  alerts: false,
+  admin: false,
+  reveal: false,
+};
 const context: ViewContext = { now, host: 'docker.example:3000', base: '/sub', can: all };
 const hostile = `"'><img src=x onerror=alert(1)><script>alert(2)</script>\u202e\0 style="x" javascript:alert(3) ${'long '.repeat(300)}`;
 

@@ -1,20 +1,55 @@
 import type { Config } from '../config.ts';
 import { Problem } from '../errors.ts';
+import { type Capability, changing, type Principal } from '../services/capabilities.ts';
 import type { Can } from '../views/models/context.ts';
 
-/** What somebody may do; `public` asks for nothing. */
-export type Capability = 'public' | 'read' | 'control' | 'images' | 'rebuild' | 'remove' | 'alerts' | 'admin';
+/**
+ * What a route asks for: a capability, a sign-in (`self`: what everybody may do with what is their own), or nothing.
+ */
+export type Access = Capability | 'self' | 'public';
 
 /**
  * The access table: every route by method and path, and the capability that it asks for. A route that is not here does
  * not let the program start, so that none can be forgotten.
  */
-const table: Record<string, Capability> = {
+const routes: Record<string, Access> = {
   'GET /healthz': 'public',
   'GET /readyz': 'public',
   'GET /assets/:file': 'public',
   'GET /favicon.ico': 'public',
   'GET /favicon.svg': 'public',
+
+  'GET /setup': 'public',
+  'POST /setup': 'public',
+  'GET /login': 'public',
+  'POST /login': 'public',
+  'GET /logout': 'self',
+  'POST /logout': 'self',
+  'GET /account': 'self',
+  'POST /account/password': 'self',
+  'POST /account/sign-out-everywhere': 'self',
+
+  'GET /users': 'admin',
+  'GET /users/new': 'admin',
+  'GET /users/:n': 'admin',
+  'GET /api/users': 'admin',
+  'POST /users': 'admin',
+  'POST /api/users': 'admin',
+  'POST /users/:n': 'admin',
+  'POST /api/users/:n': 'admin',
+  'POST /users/:n/remove': 'admin',
+  'DELETE /api/users/:n': 'admin',
+
+  'GET /tokens': 'admin',
+  'GET /api/tokens': 'admin',
+  'POST /tokens': 'admin',
+  'POST /api/tokens': 'admin',
+  'POST /tokens/:n/remove': 'admin',
+  'DELETE /api/tokens/:n': 'admin',
+
+  'GET /audit': 'admin',
+  'GET /fragments/audit': 'admin',
+  'GET /api/audit': 'admin',
 
   'GET /': 'read',
   'GET /live': 'read',
@@ -135,38 +170,71 @@ const table: Record<string, Capability> = {
   'POST /api/operations/:n/dismiss': 'control',
 };
 
-/** The capabilities that change something, which `READ_ONLY` switches off. */
-const changing: ReadonlySet<Capability> = new Set(['control', 'images', 'rebuild', 'remove', 'alerts']);
+/** The same for what a page follows: a topic that is not here can't be joined, and does not let the program start. */
+const topics: Record<string, Access> = {
+  containers: 'read',
+  container: 'read',
+  head: 'read',
+  project: 'read',
+  images: 'read',
+  image: 'read',
+  logs: 'read',
+  stats: 'read',
+  dashboard: 'read',
+  operations: 'read',
+  operation: 'read',
+  events: 'read',
+  timeline: 'read',
+  alerts: 'read',
+};
 
 /**
- * The capability that a route asks for; HEAD is GET.
+ * What a route asks for; HEAD is GET.
  * @throws Error for a route that is not in the table
  */
-export function capabilityOf(method: string, path: string): Capability {
-  const capability = table[`${method === 'HEAD' ? 'GET' : method} ${path}`];
-  if (!capability) throw new Error(`The route ${method} ${path} is not in the access table.`);
-  return capability;
+export function accessOfRoute(method: string, path: string): Access {
+  const access = routes[`${method === 'HEAD' ? 'GET' : method} ${path}`];
+  if (!access) throw new Error(`The route ${method} ${path} is not in the access table.`);
+  return access;
 }
 
 /**
- * Lets a request pass or not.
- * @throws Problem `disabled` where the program only reads
+ * What a topic asks for.
+ * @throws Error for a topic that is not in the table
  */
-export function checkCapability(capability: Capability, config: Config): void {
-  if (config.readOnly && changing.has(capability)) {
+export function accessOfTopic(kind: string): Access {
+  const access = Object.hasOwn(topics, kind) ? topics[kind] : undefined;
+  if (!access) throw new Error(`The topic ${kind} is not in the access table.`);
+  return access;
+}
+
+/**
+ * Lets somebody pass or not.
+ * @throws Problem `unauthenticated`, `forbidden`, or `disabled` where the program only reads
+ */
+export function checkAccess(access: Access, principal: Principal | undefined, config: Config): void {
+  if (access === 'public') return;
+  if (!principal) throw new Problem('unauthenticated', 'Sign in first.');
+  if (access === 'self') return;
+  if (!principal.capabilities.has(access)) {
+    throw new Problem('forbidden', `This asks for the capability ${access}, which ${principal.name} does not have.`);
+  }
+  if (config.readOnly && changing.has(access)) {
     throw new Problem('disabled', 'Nothing can be changed: READ_ONLY is on.');
   }
 }
 
-/** What everybody may do under these settings. */
-export function offers(config: Config): Can {
-  const canChange = !config.readOnly;
+/** What somebody may do under these settings. */
+export function offers(config: Config, principal: Principal | undefined): Can {
+  const may = (capability: Capability) =>
+    principal?.capabilities.has(capability) === true && !(config.readOnly && changing.has(capability));
   return {
-    control: canChange,
-    remove: canChange,
-    images: canChange,
-    rebuild: canChange,
-    alerts: canChange,
-    reveal: true,
+    control: may('control'),
+    remove: may('remove'),
+    images: may('images'),
+    rebuild: may('rebuild'),
+    alerts: may('alerts'),
+    admin: may('admin'),
+    reveal: may('admin'),
   };
 }

@@ -63,11 +63,28 @@ export function registerErrors(app: App, deps: Deps): void {
   function send(error: unknown, request: FastifyRequest, reply: FastifyReply) {
     const problem = toProblem(error);
     if (problem.status >= 500) request.log.warn({ err: error, code: problem.code }, problem.message);
+    if (problem.code === 'unauthenticated' && isPage(request)) return sendToLogin(request, reply);
     reply.code(problem.status);
     if (problem.code === 'rate_limited' && !reply.hasHeader('retry-after')) reply.header('retry-after', retrySeconds);
     if (isBelow(request, 'api')) return sendJson(problem, request, reply);
     if (isBelow(request, 'fragments') || isHtmx(request)) return sendMessages(problem, request, reply, deps);
     return sendErrorPage(problem, request, reply, deps);
+  }
+
+  /** Whether a person asks for a page, and not a script, a fragment or a socket for what it shows. */
+  function isPage(request: FastifyRequest): boolean {
+    const asks = request.method === 'GET' && !request.ws && request.headers.authorization === undefined;
+    return (
+      asks && !isBelow(request, 'api') && !isBelow(request, 'fragments') && request.routeOptions.config.isProbe !== true
+    );
+  }
+
+  /** To where one signs in, and from there back to where one wanted to go. */
+  function sendToLogin(request: FastifyRequest, reply: FastifyReply) {
+    const to = request.url.slice(prefix.length);
+    const href = `${prefix}/login${to === '/' || to === '' ? '' : `?${new URLSearchParams({ to })}`}`;
+    if (isHtmx(request)) return reply.header('hx-redirect', href).code(401).send('');
+    return reply.redirect(href, 303);
   }
 
   app.setErrorHandler((error, request, reply) => send(error, request, reply));

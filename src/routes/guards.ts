@@ -34,20 +34,15 @@ export function checkSite(request: FastifyRequest): void {
 }
 
 /**
- * Refuses a socket anywhere but at `/live`: the plugin would open it first and close it then.
- * @throws Problem `invalid`
+ * Refuses a socket that another site's page opens, and one anywhere but at `/live`: the plugin would open it first and
+ * close it then.
+ * @throws Problem `forbidden`, `invalid`
  */
 export function checkUpgrade(request: FastifyRequest, config: Config): void {
-  if (!request.ws || request.routeOptions.url === `${config.basePath}/live`) return;
-  throw new Problem('invalid', 'There is no WebSocket at this address, only at /live.');
-}
-
-/**
- * Refuses a socket that another site's page opens.
- * @throws Problem `forbidden`
- */
-export function checkSocketOrigin(request: FastifyRequest): void {
+  if (!request.ws) return;
   if (!isSameOrigin(request)) throw new Problem('forbidden', 'Sockets are accepted from pages of this server only.');
+  if (request.routeOptions.url === `${config.basePath}/live`) return;
+  throw new Problem('invalid', 'There is no WebSocket at this address, only at /live.');
 }
 
 /** Whether the `Origin` is this server's, or absent. The scheme is left out: a proxy may have ended TLS. */

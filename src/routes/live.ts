@@ -15,14 +15,16 @@ import { createBatchRenderer, openEndedLog, openLog } from '../feeds/logs.ts';
 import { createMergedRenderer, openMergedLog } from '../feeds/merged-logs.ts';
 import { openOperation, openOperationList, openOperationsNow } from '../feeds/operations.ts';
 import { openStats } from '../feeds/stats.ts';
+import type { Principal } from '../services/capabilities.ts';
 import { checkContainerRef } from '../services/docker-gate.ts';
 import type { Connection, Live, Subscription } from '../services/live.ts';
 import { cursorBefore, parseLogTime } from '../services/log-cursor.ts';
 import { createSearch } from '../services/log-search.ts';
 import { parsePlaces } from '../services/merged-cursor.ts';
 import type { ViewContext } from '../views/models/context.ts';
+import { accessOfTopic, checkAccess } from './access.ts';
 import { renderSumCharts, seriesOf } from './dashboard.ts';
-import { checkSocketOrigin } from './guards.ts';
+import { isStillIn, onEnd } from './identity.ts';
 import { chosenLogs, type LogSubject, projectLogs } from './log-subjects.ts';
 import { toLogFilter } from './logs.ts';
 import { sinceOf } from './merged-log-query.ts';
@@ -39,6 +41,8 @@ const maxSockets = 2_000;
 const maxSocketsPerClient = 50;
 const heartbeatMs = 30_000;
 const closeGraceMs = 1_000;
+/** Policy violation (RFC 6455, 7.4.1): pages don't come back after it by themselves. */
+const signedOutCode = 1008;
 
 const LiveQuery = Type.Object({
   topic: Type.Union(
@@ -108,7 +112,7 @@ export function registerLive(app: App, deps: Deps): void {
     return mergedLogTopic(chosenLogs('topic', names.split(',')), request);
   }
 
-  const topics: Record<string, Topic> = {
+  const topics: Record<string, Topic> = checkTopics({
     containers: (asked) => listTopic(asked, parse(schemas.ListQuery, asked.request), 'list'),
 
     project(asked) {
@@ -201,7 +205,12 @@ export function registerLive(app: App, deps: Deps): void {
       const wanted = { ...filter, tail: query.tail, since, isSeen: true };
       return { key: null, open: openLog(deps, renderBatch, id, wanted, filter.invert ? undefined : search) };
     },
-  };
+  });
+
+  /** What a feed needs of who asks, and nothing more of the request: it outlives that one. */
+  function contextOf({ hostname, principal }: FastifyRequest) {
+    return () => viewContext({ hostname, principal }, deps);
+  }
 
   async function subscribe(text: string, request: FastifyRequest): Promise<Subscription> {
     const [kind = '', ...rest] = text.split(':');
@@ -216,17 +225,16 @@ export function registerLive(app: App, deps: Deps): void {
           'operation:<n>, events, timeline:<name>, alerts.',
       );
     }
-    const host = request.hostname;
-    const asked = { request, name, context: () => viewContext({ hostname: host }, deps) };
-    return topic(asked);
+    checkAccess(accessOfTopic(kind), request.principal, deps.config);
+    const subscription = await topic({ request, name, context: contextOf(request) });
+    return shareAmong(request.principal, subscription);
   }
 
   /** What every page follows; the page of an operation tells that one itself. */
   function operationsNow(request: FastifyRequest, wanted: readonly string[]): Subscription {
     const own = wanted.map((topic) => /^operation:(\d{1,15})$/.exec(topic)?.[1]).find(Boolean);
-    const context = () => viewContext({ hostname: request.hostname }, deps);
-    const open = openOperationsNow(deps, context, own === undefined ? undefined : Number(own));
-    return { key: `operations-now:${own ?? ''}`, open };
+    const open = openOperationsNow(deps, contextOf(request), own === undefined ? undefined : Number(own));
+    return shareAmong(request.principal, { key: `operations-now:${own ?? ''}`, open });
   }
 
   const placesTaken = new Map<string, number>();
@@ -260,7 +268,6 @@ export function registerLive(app: App, deps: Deps): void {
       websocket: true,
       schema: { querystring: LiveQuery },
       preHandler: async (request) => {
-        checkSocketOrigin(request);
         if (!request.ws) throw new Problem('invalid', 'This address is a WebSocket.');
         takePlace(request);
         const wanted = [(request.query as Static<typeof LiveQuery>).topic].flat();
@@ -274,15 +281,23 @@ export function registerLive(app: App, deps: Deps): void {
     },
     (socket, request) => {
       const leave = deps.live.join(toConnection(socket), subscriptions.get(request) ?? []);
-      const stop = keepAlive(socket);
+      const stop = keepAlive(socket, () => isStillIn(request, deps));
+      const stopWatching = onEnd(request, deps, () => socket.close(signedOutCode, 'signed out'));
       const lookAway = deps.attention.hold();
       socket.on('close', () => {
         stop();
+        stopWatching();
         lookAway();
         leave();
       });
     },
   );
+}
+
+/** @throws Error for a topic that is not in the access table */
+function checkTopics<T>(topics: Record<string, T>): Record<string, T> {
+  for (const kind of Object.keys(topics)) accessOfTopic(kind);
+  return topics;
 }
 
 const isFullId = (text: string) => /^[0-9a-f]{64}$/.test(text);
@@ -313,8 +328,16 @@ function toConnection(socket: WebSocket): Connection {
   };
 }
 
-/** Ends a socket whose far end has gone without a word. Returns how to stop looking. */
-function keepAlive(socket: WebSocket): () => void {
+/**
+ * What is rendered for one is shown to all who may do the same: a feed is shared among them alone.
+ */
+function shareAmong(principal: Principal | undefined, { key, open }: Subscription): Subscription {
+  const audience = [[...(principal?.capabilities ?? [])].sort(), principal?.scope ?? null];
+  return { key: key === null ? null : `${JSON.stringify(audience)} ${key}`, open };
+}
+
+/** Ends a socket whose far end has gone without a word, or may not look any more. Returns how to stop looking. */
+function keepAlive(socket: WebSocket, mayLook: () => Promise<boolean>): () => void {
   let isAlive = true;
   socket.on('pong', () => {
     isAlive = true;
@@ -323,6 +346,11 @@ function keepAlive(socket: WebSocket): () => void {
     if (!isAlive) return socket.terminate();
     isAlive = false;
     socket.ping();
+    mayLook().then(
+      (may) => may || socket.close(signedOutCode, 'signed out'),
+      // A database that can't answer says nothing about who looks.
+      () => {},
+    );
   }, heartbeatMs);
   return () => clearInterval(timer);
 }

@@ -28,5 +28,5 @@ export function sendOperationJson(reply: FastifyReply, deps: Deps, operation: Op
   return toOperationJson(operation);
 }
 
-/** Who asks: there are no users yet, so it is the address. */
-export const actorOf = (request: FastifyRequest): string => request.ip;
+/** Who asks, as it is written down: a user, a token, or an address where nobody signs in. */
+export const actorOf = (request: FastifyRequest): string => request.principal?.name ?? request.ip;

@@ -6,7 +6,7 @@ import { morph } from '../feeds/frames.ts';
 import { operationsModel } from '../feeds/operations.ts';
 import type { Operation } from '../services/operation-types.ts';
 import { capabilityOfKind, operationListParameters, operationModel, statesOf } from '../views/models/operations.ts';
-import { checkCapability } from './access.ts';
+import { checkAccess } from './access.ts';
 import { operationsNowFrame } from './operation-answers.ts';
 import { toOperationJson } from './operation-json.ts';
 import { answerFrame, isHtmx, sendFragment, sendPage, viewContext, wayBack } from './pages.ts';
@@ -148,7 +148,7 @@ export function registerOperations(app: App, deps: Deps): void {
   /** Ends work before its time: who may not begin it may not end it either. */
   async function cancel(request: FastifyRequest): Promise<Operation> {
     const { id, kind } = await find(request);
-    checkCapability(capabilityOfKind[kind], config);
+    checkAccess(capabilityOfKind[kind], request.principal, config);
     return operations.cancel(id);
   }
 

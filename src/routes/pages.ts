@@ -12,11 +12,13 @@ import { offers } from './access.ts';
 /** What a page is called, where it stands in the navigation, and the topics (with their parameters) that keep it true. */
 export type PageHead = {
   title: string;
-  nav: 'dashboard' | 'containers' | 'logs' | 'images' | 'operations' | 'events' | 'alerts' | '';
+  nav: 'dashboard' | 'containers' | 'logs' | 'images' | 'operations' | 'events' | 'alerts' | 'admin' | '';
   /** The operation that the page itself is about: it is not told among the messages as well. */
   operation?: number;
   /** Whether it is loaded again every few seconds where scripts are off. */
   reloads?: boolean;
+  /** Whether it is for who has not signed in: it tells nothing of the engine and follows nothing. */
+  isBare?: boolean;
   topics: readonly string[];
   parameters?: Record<string, string>;
 };
@@ -33,14 +35,14 @@ export function preferencesOf(request: FastifyRequest) {
 
 /** What every fragment is told: now (ms), the host name that ports are reached under, the base path, what is offered. */
 export function viewContext(
-  request: Pick<FastifyRequest, 'hostname'> & Partial<Pick<FastifyRequest, 'cookies'>>,
+  request: Pick<FastifyRequest, 'hostname' | 'principal'> & Partial<Pick<FastifyRequest, 'cookies'>>,
   { config }: Deps,
 ): ViewContext {
   return {
     now: Date.now(),
     host: request.hostname,
     base: config.basePath,
-    can: offers(config),
+    can: offers(config, request.principal),
     figuresOff: config.statsInterval === 0,
     logDisplay: toLogDisplay(request.cookies),
   };
@@ -54,7 +56,8 @@ function shell(request: FastifyRequest, deps: Deps, head: PageHead, messages: Me
     ...preferencesOf(request),
     demo: config.demo,
     readOnly: config.readOnly,
-    live: liveUrl(config.basePath, head.topics, head.parameters),
+    user: request.principal?.kind === 'user' ? request.principal.name : null,
+    live: head.isBare ? null : liveUrl(config.basePath, head.topics, head.parameters),
     engine: engineModel(inventory.engine(), docker.addressText),
     assets,
     messages,

@@ -140,6 +140,54 @@ export type AlertNotificationsTable = {
   result: string;
 };
 
+/** A user; `scope` is JSON, null for everything. */
+export type UsersTable = {
+  id: Generated<number>;
+  name: string;
+  role: string;
+  password: string;
+  scope: string | null;
+  locked: number;
+  created_at: number;
+  password_at: number;
+};
+
+/** A session by the hash of its id; `data` is JSON. */
+export type SessionsTable = {
+  id: string;
+  user: number;
+  data: string;
+  client: string;
+  started_at: number;
+  seen_at: number;
+  ends_at: number;
+};
+
+/** A program's token by its hash; `capabilities` and `scope` are JSON. */
+export type TokensTable = {
+  id: Generated<number>;
+  name: string;
+  hash: string;
+  capabilities: string;
+  scope: string | null;
+  owner: string;
+  created_at: number;
+  expires_at: number | null;
+  used_at: number | null;
+};
+
+/** What somebody did here, or was refused. */
+export type AuditTable = {
+  id: Generated<number>;
+  at: number;
+  actor: string;
+  client: string;
+  action: string;
+  target: string;
+  result: string;
+  detail: string;
+};
+
 /** All tables, as the newest migration leaves them. */
 export type Schema = {
   series: SeriesTable;
@@ -157,6 +205,10 @@ export type Schema = {
   alert_states: AlertStatesTable;
   alert_place: AlertPlaceTable;
   alert_notifications: AlertNotificationsTable;
+  users: UsersTable;
+  sessions: SessionsTable;
+  tokens: TokensTable;
+  audit: AuditTable;
 };
 
 /** The open database: queries, a check that it answers, and its end. */

@@ -52,6 +52,7 @@ export async function startFairlead(engineHost: string, env: Record<string, stri
       DOCKER_HOST: engineHost,
       LOG_LEVEL: 'warn',
       MAX_REQUESTS_PER_MINUTE: '100000',
+      AUTH: 'none',
       ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

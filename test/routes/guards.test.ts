@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import fastify from 'fastify';
 import t from 'tap';
-import { capabilityOf } from '../../src/routes/access.ts';
+import { accessOfRoute } from '../../src/routes/access.ts';
 import { call, startApp, until } from '../support/app.ts';
 import { findAll, parseHtml } from '../support/page.ts';
 
@@ -160,10 +160,10 @@ t.test('a body is small, and a form or JSON', async (t) => {
 });
 
 t.test('a route without an entry in the access table does not start', async (t) => {
-  t.throws(() => capabilityOf('GET', '/api/secrets'), /GET \/api\/secrets is not in the access table/);
-  t.equal(capabilityOf('HEAD', '/containers'), 'read');
+  t.throws(() => accessOfRoute('GET', '/api/secrets'), /GET \/api\/secrets is not in the access table/);
+  t.equal(accessOfRoute('HEAD', '/containers'), 'read');
   const app = fastify();
-  app.addHook('onRoute', ({ method, url }) => void capabilityOf(String(method), url));
+  app.addHook('onRoute', ({ method, url }) => void accessOfRoute(String(method), url));
   t.throws(() => app.get('/forgotten', () => ''), /not in the access table/);
   await app.close();
 });

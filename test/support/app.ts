@@ -15,7 +15,7 @@ export type AppOptions = {
   engine?: SimulatedEngineOptions | SimulatedEngine;
   /** Done before the application looks at the engine. */
   prepare?: (engine: SimulatedEngine) => unknown;
-  /** Settings over those of the tests: a free port, no sampling, no log, no limit of requests. */
+  /** Settings over those of the tests: a free port, no sampling, no log, no limit of requests, nobody signs in. */
   env?: Record<string, string>;
   /** Bounds of time that are shorter than those of the program. */
   bounds?: Bounds;
@@ -48,6 +48,7 @@ export async function startApp(
     LOG_LEVEL: 'silent',
     STATS_INTERVAL: '0',
     MAX_REQUESTS_PER_MINUTE: '1000000',
+    AUTH: 'none',
   };
   const config = readConfig({ ...settings, ...env });
   const app = await buildApp(config, bounds);

@@ -7,6 +7,7 @@ export type Can = {
   images: boolean;
   rebuild: boolean;
   alerts: boolean;
+  admin: boolean;
   reveal: boolean;
 };
 
@@ -59,7 +60,10 @@ export type Shell = {
   density: 'dense' | 'roomy';
   demo: boolean;
   readOnly: boolean;
-  nav: 'dashboard' | 'containers' | 'logs' | 'images' | 'operations' | 'events' | 'alerts' | '';
+  /** Who has signed in; null where nobody does or has to. */
+  user: string | null;
+  can: Can;
+  nav: 'dashboard' | 'containers' | 'logs' | 'images' | 'operations' | 'events' | 'alerts' | 'admin' | '';
   /** Whether it is loaded again every few seconds where scripts are off. */
   reloads?: boolean;
   title: string;

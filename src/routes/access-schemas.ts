@@ -1,0 +1,90 @@
+import { Type } from 'typebox';
+import { auditResults } from '../services/audit.ts';
+import { capabilities, roles } from '../services/capabilities.ts';
+import { passwordLength } from '../services/passwords.ts';
+import { oneOf } from './schemas.ts';
+
+/** The shapes of users, tokens and the audit, and of the forms around signing in. */
+const time = Type.String({ format: 'date-time', description: 'RFC 3339' });
+const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const isTicked = Type.Union([Type.Boolean(), oneOf(['true', 'false', 'on', '1', '0', ''])]);
+
+const username = Type.String({ minLength: 1, maxLength: 64 });
+const password = Type.String({ minLength: 1, maxLength: passwordLength.max });
+const newPassword = Type.String({ minLength: passwordLength.min, maxLength: passwordLength.max });
+const to = Type.String({ maxLength: 2_000, default: '' });
+const scope = Type.Union(
+  [Type.Array(Type.String({ maxLength: 255 }), { maxItems: 100 }), Type.String({ maxLength: 2_000 })],
+  {
+    description: 'projects and names that may be seen, `*` for anything; none for all',
+  },
+);
+
+export const LoginQuery = Type.Object({ to });
+export const LoginBody = Type.Object({ username, password, to });
+export const SetupQuery = Type.Object({ code: Type.String({ maxLength: 100, default: '' }) });
+export const SetupBody = Type.Object({ code: Type.String({ maxLength: 100 }), username, password: newPassword });
+export const PasswordBody = Type.Object({ current: password, password: newPassword });
+
+export const AccessParams = Type.Object({ n: Type.String({ pattern: '^[0-9]{1,15}$' }) });
+
+export const NewUserBody = Type.Object({
+  username,
+  password: newPassword,
+  role: oneOf(roles),
+  projects: Type.Optional(scope),
+});
+export const UserChangeBody = Type.Object({
+  role: Type.Optional(oneOf(roles)),
+  projects: Type.Optional(scope),
+  locked: Type.Optional(isTicked),
+  password: Type.Optional(Type.Union([newPassword, Type.Literal('')])),
+});
+export const User = Type.Object({
+  id: Type.Integer(),
+  username: Type.String(),
+  role: Type.String({ description: roles.join(', ') }),
+  projects: nullable(Type.Array(Type.String())),
+  locked: Type.Boolean(),
+  createdAt: time,
+});
+
+const oneCapability = oneOf(capabilities);
+export const NewTokenBody = Type.Object({
+  name: Type.String({ minLength: 1, maxLength: 100 }),
+  capabilities: Type.Union([Type.Array(oneCapability, { maxItems: 20 }), oneCapability]),
+  projects: Type.Optional(scope),
+  expiresAt: Type.Optional(nullable(Type.String({ maxLength: 40, description: 'RFC 3339, or a date' }))),
+});
+const tokenFields = {
+  id: Type.Integer(),
+  name: Type.String(),
+  capabilities: Type.Array(Type.String()),
+  projects: nullable(Type.Array(Type.String())),
+  owner: Type.String(),
+  createdAt: time,
+  expiresAt: nullable(time),
+  usedAt: nullable(time),
+};
+export const Token = Type.Object(tokenFields);
+export const NewToken = Type.Object({ ...tokenFields, token: Type.String({ description: 'told this once' }) });
+
+export const Removed = Type.Object({ id: Type.Integer(), removed: Type.Literal(true) });
+
+export const AuditQuery = Type.Object({
+  actor: Type.String({ maxLength: 200, default: '' }),
+  target: Type.String({ maxLength: 300, default: '' }),
+  result: Type.Unsafe<'' | (typeof auditResults)[number]>({ type: 'string', enum: ['', ...auditResults], default: '' }),
+  before: Type.Optional(Type.Integer({ minimum: 1 })),
+  limit: Type.Integer({ minimum: 1, maximum: 1_000, default: 100 }),
+});
+export const AuditEntry = Type.Object({
+  id: Type.Integer(),
+  at: time,
+  actor: Type.String(),
+  client: Type.String(),
+  action: Type.String({ description: 'method and route' }),
+  target: Type.String(),
+  result: Type.String({ description: auditResults.join(', ') }),
+  detail: Type.String(),
+});

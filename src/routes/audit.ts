@@ -1,0 +1,107 @@
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import type { App, Deps } from '../deps.ts';
+import type { Audit, AuditEntry, AuditResult } from '../services/audit.ts';
+import { auditListModel } from '../views/models/access.ts';
+import * as schemas from './access-schemas.ts';
+import { sendFragment, sendPage, viewContext } from './pages.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What a change is made to, where its address does not say it. */
+    auditTarget: string;
+  }
+}
+
+type Query = Static<typeof schemas.AuditQuery>;
+
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
+const pageSize = 100;
+const exportSlice = 1_000;
+
+/** Says what a change is made to, where its address does not. */
+export function noteFor(request: FastifyRequest, target: string): void {
+  request.auditTarget = target;
+}
+
+/** Writes down every change and every refusal, whatever route it was for: none can forget it. */
+export function auditRequests(app: App, audit: Audit): void {
+  app.decorateRequest('auditTarget', '');
+  app.addHook('onResponse', async (request, reply) => {
+    const { path, access } = request.routeOptions.config;
+    const isRefused = reply.statusCode === 401 || reply.statusCode === 403;
+    const isChange = !safeMethods.has(request.method) && access !== 'read' && path !== '/preferences';
+    if (!isRefused && !isChange) return;
+    const result: AuditResult = isRefused ? 'refused' : reply.statusCode < 400 ? 'done' : 'failed';
+    await audit.note({
+      actor: request.principal?.name ?? '',
+      client: request.ip,
+      action: `${request.method} ${path ?? 'unknown'}`,
+      target: request.auditTarget || Object.values((request.params as Record<string, string>) ?? {}).join(' '),
+      result,
+      detail: String(reply.statusCode),
+    });
+  });
+}
+
+/** What everybody did here, for admins. */
+export function registerAudit(app: App, deps: Deps): void {
+  const schema = { querystring: schemas.AuditQuery };
+
+  app.get('/audit', { schema }, async (request, reply) => {
+    const body = deps.render('pages/audit', await model(request, request.query));
+    return sendPage(request, reply, deps, { title: 'Audit', nav: 'admin', topics: [] }, body);
+  });
+
+  app.get('/fragments/audit', { schema }, async (request, reply) =>
+    sendFragment(reply, deps.render('fragments/audit/list', await model(request, request.query))),
+  );
+
+  app.get(
+    '/api/audit',
+    {
+      schema: {
+        tags: ['access'],
+        summary:
+          'What was done here and what was refused, the newest first; all of it as JSON lines for `Accept: application/x-ndjson`',
+        ...schema,
+        response: { 200: Type.Union([Type.Array(schemas.AuditEntry), Type.String()]) },
+      },
+    },
+    async (request, reply) => {
+      const query = toQuery(request.query);
+      if (/application\/x-ndjson/.test(request.headers.accept ?? '')) return sendLines(reply, query);
+      return (await deps.audit.find(query)).map(toJson);
+    },
+  );
+
+  async function model(request: FastifyRequest, query: Query) {
+    const limit = Math.min(query.limit, pageSize);
+    const found = await deps.audit.find({ ...toQuery(query), limit: limit + 1 });
+    return auditListModel(found, { ...query, limit }, viewContext(request, deps));
+  }
+
+  function sendLines(reply: FastifyReply, query: ReturnType<typeof toQuery>) {
+    return reply.type('application/x-ndjson').send(Readable.from(lines(query), { objectMode: false }));
+  }
+
+  async function* lines(query: ReturnType<typeof toQuery>): AsyncGenerator<string> {
+    for (let { before } = query; ; ) {
+      const slice = await deps.audit.find({ ...query, before, limit: exportSlice });
+      yield slice.map((entry) => `${JSON.stringify(toJson(entry))}\n`).join('');
+      if (slice.length < exportSlice) return;
+      before = slice.at(-1)?.id;
+    }
+  }
+}
+
+const toQuery = ({ actor, target, result, before, limit }: Query) => ({
+  actor: actor || undefined,
+  target: target || undefined,
+  result: result === '' ? undefined : result,
+  before,
+  limit,
+});
+
+const toJson = ({ at, ...entry }: AuditEntry) => ({ ...entry, at: new Date(at).toISOString() });

@@ -1,0 +1,137 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Config } from '../config.ts';
+import { Problem } from '../errors.ts';
+import { anybody, capabilitiesOf, type Principal } from '../services/capabilities.ts';
+import { idleMs, type Sessions } from '../services/sessions.ts';
+import type { Tokens } from '../services/tokens.ts';
+import type { User, Users } from '../services/users.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; undefined for who has not signed in. */
+    principal: Principal | undefined;
+  }
+  interface Session {
+    userId?: number;
+    /** What is told of the browser that signed in. */
+    client?: string;
+    /** When it was last written down, ms since 1970: that keeps it from ending. */
+    seenAt?: number;
+  }
+}
+
+/** Where identities come from. */
+export type Identities = { config: Config; users: Users; sessions: Sessions; tokens: Tokens };
+
+const bearerPattern = /^Bearer +(\S+) *$/i;
+/** A session is written down so often at most. */
+const seenRestMs = 300_000;
+const maxClient = 200;
+
+/** What a user may do. */
+export const principalOf = ({ id, name, role, scope }: User): Principal => ({
+  name,
+  kind: 'user',
+  userId: id,
+  capabilities: capabilitiesOf(role),
+  scope,
+});
+
+/**
+ * Finds out who asks: by a token in `Authorization: Bearer` and nowhere else, or by a session.
+ * @throws Problem `unauthenticated` for a token that is not one: it must not do what its browser's session may
+ */
+export async function identify(request: FastifyRequest, identities: Identities): Promise<Principal | undefined> {
+  const { config, users, tokens } = identities;
+  if (config.auth === 'none') return anybody(request.ip);
+  const { authorization } = request.headers;
+  if (authorization !== undefined) {
+    const principal = await tokens.identify(bearerPattern.exec(authorization)?.[1] ?? '');
+    if (principal) return principal;
+    throw new Problem('unauthenticated', 'The token is not known, was revoked, or has ended.');
+  }
+  const { session } = request;
+  const user = session?.userId === undefined ? undefined : users.find(session.userId);
+  if (!user || user.locked) return undefined;
+  const now = Date.now();
+  if (now - (session.seenAt ?? 0) > seenRestMs) {
+    session.seenAt = now;
+    session.touch();
+  }
+  return principalOf(user);
+}
+
+/** Signs somebody in: the session gets a new id, so that one that was planted before is worth nothing. */
+export async function signIn(request: FastifyRequest, user: User): Promise<void> {
+  const client = `${request.ip} ${request.headers['user-agent'] ?? ''}`.slice(0, maxClient);
+  await request.session.regenerate();
+  Object.assign(request.session, { userId: user.id, client, seenAt: Date.now() });
+  request.principal = principalOf(user);
+}
+
+/** Signs out: the session ends here and in the browser, with the sockets that were opened by it. */
+export async function signOut(request: FastifyRequest, reply: FastifyReply, config: Config): Promise<void> {
+  if (request.session?.userId !== undefined) await request.session.destroy();
+  reply.clearCookie(cookieName(config), { path: config.basePath || '/' });
+  request.principal = undefined;
+}
+
+/** `__Host-` binds a cookie to this host and to TLS; browsers take it for the whole host only. */
+const cookieName = ({ publicUrl, basePath, trustProxy }: Config) =>
+  publicUrl.startsWith('https:') && basePath === '' && trustProxy !== false ? '__Host-fairlead' : 'fairlead_session';
+
+/** The settings of the session plugin. The id's 256 random bits are looked up by their hash: they need no signature. */
+export function sessionOptions({ config, sessions }: Pick<Identities, 'config' | 'sessions'>) {
+  return {
+    secret: { sign: (id: string) => id, unsign: (id: string) => ({ valid: true, renew: false, value: id }) },
+    cookieName: cookieName(config),
+    cookie: {
+      path: config.basePath || '/',
+      httpOnly: true,
+      sameSite: 'lax' as const,
+      secure: 'auto' as const,
+      maxAge: idleMs,
+    },
+    rolling: false,
+    saveUninitialized: false,
+    store: toStore(sessions),
+  };
+}
+
+/** Calls back when what somebody asks with ends: their session, or their token. Returns how to stop. */
+export function onEnd(request: FastifyRequest, { sessions, tokens }: Identities, listener: () => void): () => void {
+  const { principal, session } = request;
+  if (principal?.kind === 'user') return sessions.onEnd(session.sessionId, listener);
+  const id = principal?.tokenId;
+  return id === undefined ? () => {} : tokens.onRemove((removed) => removed === id && listener());
+}
+
+/** Whether what somebody asked with is still good. */
+export async function isStillIn(
+  { principal, session }: FastifyRequest,
+  { sessions, tokens }: Identities,
+): Promise<boolean> {
+  if (principal?.kind === 'user') return (await sessions.find(session.sessionId)) !== undefined;
+  return principal?.tokenId === undefined || tokens.isGood(principal.tokenId);
+}
+
+type StoredSession = { userId?: number; client?: string };
+type Done = (error?: unknown, session?: never) => void;
+
+/** The keeper of sessions as the plugin wants it. */
+function toStore(sessions: Sessions) {
+  return {
+    get(id: string, done: Done) {
+      sessions.find(id).then((found) => done(null, (found?.data ?? null) as never), done);
+    },
+    set(id: string, session: StoredSession, done: Done) {
+      // One that nobody has signed in by is not kept.
+      if (session.userId === undefined) return done();
+      const { userId, client = '' } = session;
+      sessions.save(id, { user: userId, data: session, client }).then(() => done(), done);
+    },
+    destroy(id: string, done: Done) {
+      sessions.end(id).then(() => done(), done);
+    },
+  };
+}

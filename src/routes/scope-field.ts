@@ -1,0 +1,22 @@
+import { Problem } from '../errors.ts';
+import type { Scope } from '../services/capabilities.ts';
+
+const pattern = /^[\w.*-]{1,255}$/u;
+
+/**
+ * Reads which projects and names somebody may see: a list, or one as a form sends it, with commas; none is everything.
+ * @throws Problem `invalid`
+ */
+export function toScope(value: string | readonly string[] | undefined): Scope {
+  const items = (typeof value === 'string' ? value.split(',') : (value ?? []))
+    .map((item) => item.trim())
+    .filter(Boolean);
+  const wrong = items.find((item) => !pattern.test(item));
+  if (wrong !== undefined) {
+    throw new Problem(
+      'invalid',
+      'projects: takes names of projects and containers: letters, digits, "_", ".", "-", and "*".',
+    );
+  }
+  return items.length === 0 ? null : [...new Set(items)];
+}

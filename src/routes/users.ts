@@ -1,0 +1,134 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import type { App, Deps } from '../deps.ts';
+import { Problem } from '../errors.ts';
+import type { User, UserChange } from '../services/users.ts';
+import { userFormModel, userListModel } from '../views/models/access.ts';
+import * as schemas from './access-schemas.ts';
+import { noteFor } from './audit.ts';
+import { sendPage, viewContext } from './pages.ts';
+import { isTicked } from './schemas.ts';
+import { toScope } from './scope-field.ts';
+
+/** Who may sign in, for admins. */
+export function registerUsers(app: App, deps: Deps): void {
+  const { users, sessions, config } = deps;
+  const tags = ['access'];
+  const params = schemas.AccessParams;
+  const numberOf = (request: FastifyRequest) => Number((request.params as Static<typeof params>).n);
+
+  app.get('/users', (request, reply) => {
+    const body = deps.render('pages/users', userListModel(users.list(), viewContext(request, deps)));
+    return sendPage(request, reply, deps, { title: 'Users', nav: 'admin', topics: [] }, body);
+  });
+
+  app.get('/users/new', (request, reply) => sendForm(request, reply, undefined));
+  app.get('/users/:n', { schema: { params } }, (request, reply) =>
+    sendForm(request, reply, users.get(numberOf(request))),
+  );
+
+  function sendForm(request: FastifyRequest, reply: FastifyReply, user: User | undefined) {
+    const model = userFormModel(user, viewContext(request, deps));
+    return sendPage(
+      request,
+      reply,
+      deps,
+      { title: model.form.title, nav: 'admin', topics: [] },
+      deps.render('pages/user', model),
+    );
+  }
+
+  app.get(
+    '/api/users',
+    { schema: { tags, summary: 'Who may sign in', response: { 200: Type.Array(schemas.User) } } },
+    () => users.list().map(toJson),
+  );
+
+  const body = schemas.NewUserBody;
+
+  app.post('/users', { schema: { body } }, async (request, reply) =>
+    goBack(reply, `User ${(await add(request, request.body)).name} was added.`),
+  );
+
+  app.post(
+    '/api/users',
+    { schema: { tags, summary: 'Add a user', body, response: { 200: schemas.User } } },
+    async (request) => toJson(await add(request, request.body)),
+  );
+
+  async function add(
+    request: FastifyRequest,
+    { username, password, role, projects }: Static<typeof body>,
+  ): Promise<User> {
+    noteFor(request, username);
+    return users.add({ name: username, password, role, scope: toScope(projects) });
+  }
+
+  const change = { params, body: schemas.UserChangeBody };
+
+  app.post('/users/:n', { schema: change }, async (request, reply) => {
+    // A box that is not ticked is not sent along.
+    const user = await update(request, { locked: false, ...request.body });
+    return goBack(reply, `User ${user.name} was saved.`);
+  });
+
+  app.post(
+    '/api/users/:n',
+    { schema: { tags, summary: 'Change a user; what is left out stays', ...change, response: { 200: schemas.User } } },
+    async (request) => toJson(await update(request, request.body)),
+  );
+
+  async function update(request: FastifyRequest, wanted: Static<typeof schemas.UserChangeBody>): Promise<User> {
+    const id = numberOf(request);
+    const before = users.get(id);
+    noteFor(request, before.name);
+    const next = toChange(wanted);
+    const isSelf = request.principal?.userId === id;
+    if (isSelf && (next.locked || (next.role ?? before.role) !== before.role)) {
+      throw new Problem('conflict', 'Nobody can lock themselves or change their own role: another admin can.');
+    }
+    if (wanted.password) await users.setPassword(id, wanted.password);
+    const isOther = next.role !== before.role || next.locked === true || wanted.password || next.scope !== undefined;
+    const user = await users.change(id, next);
+    if (isOther && !isSelf) await sessions.endAll(id);
+    return user;
+  }
+
+  app.post('/users/:n/remove', { schema: { params } }, async (request, reply) =>
+    goBack(reply, `User ${(await remove(request)).name} was removed.`),
+  );
+
+  app.delete(
+    '/api/users/:n',
+    { schema: { tags, summary: 'Remove a user', params, response: { 200: schemas.Removed } } },
+    async (request) => ({ id: (await remove(request)).id, removed: true as const }),
+  );
+
+  async function remove(request: FastifyRequest): Promise<User> {
+    const user = users.get(numberOf(request));
+    noteFor(request, user.name);
+    users.checkRemoval(user.id);
+    await sessions.endAll(user.id);
+    return users.remove(user.id);
+  }
+
+  function goBack(reply: FastifyReply, text: string) {
+    deps.messages.leave(reply, [{ kind: 'status', text }]);
+    return reply.redirect(`${config.basePath}/users`, 303);
+  }
+}
+
+const toChange = ({ role, projects, locked }: Static<typeof schemas.UserChangeBody>): UserChange => ({
+  ...(role !== undefined && { role }),
+  ...(projects !== undefined && { scope: toScope(projects) }),
+  ...(locked !== undefined && { locked: isTicked(locked) }),
+});
+
+const toJson = ({ id, name, role, scope, locked, createdAt }: User) => ({
+  id,
+  username: name,
+  role,
+  projects: scope === null ? null : [...scope],
+  locked,
+  createdAt: new Date(createdAt).toISOString(),
+});

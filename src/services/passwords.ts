@@ -1,0 +1,95 @@
+import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { promisify } from 'node:util';
+import { Problem } from '../errors.ts';
+
+type Cost = { N: number; r: number; p: number };
+
+const derive = promisify<string, Buffer, number, Cost & { maxmem: number }, Buffer>(scrypt);
+/** As strong as 2^17, 8, 1, with an eighth of the memory: OWASP's Password Storage Cheat Sheet names both. */
+const cost: Cost = { N: 2 ** 14, r: 8, p: 5 };
+const keyBytes = 32;
+const saltBytes = 16;
+/** Characters: a passphrase fits, and no request can make the work long. */
+export const passwordLength = { min: 8, max: 200 } as const;
+
+/** Each takes a core for some 200 ms: the others belong to what else goes on. */
+const maxAtOnce = 1;
+const maxWaiting = 40;
+
+/** Passwords as they are kept. */
+export type Passwords = ReturnType<typeof createPasswords>;
+
+/**
+ * Creates the hashing of passwords (scrypt). So many are worked on at once and wait at most that a flood of tries leaves
+ * the rest of the program its time.
+ */
+export function createPasswords() {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  /** Compared with where there is no user of a name, so that both take the same time. */
+  let nobody: Promise<string> | undefined;
+
+  /** @throws Problem `rate_limited` where too many wait */
+  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (running >= maxAtOnce) {
+      if (waiting.length >= maxWaiting) {
+        throw new Problem('rate_limited', 'Too many sign-ins at once. Wait a little and try again.');
+      }
+      // Who ends hands its turn over.
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    } else running += 1;
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else running -= 1;
+    }
+  }
+
+  async function hash(password: string): Promise<string> {
+    const salt = randomBytes(saltBytes);
+    const key = await inTurn(() => deriveWith(password, salt, cost));
+    return `scrypt$${cost.N}$${cost.r}$${cost.p}$${salt.toString('base64')}$${key.toString('base64')}`;
+  }
+
+  return {
+    /**
+     * Gives what is kept of a password.
+     * @throws Problem `rate_limited` where too many wait
+     */
+    hash,
+
+    /**
+     * Whether a password is the one of a hash; none is where there is no hash, which takes as long.
+     * @throws Problem `rate_limited` where too many wait
+     */
+    async verify(password: string, kept: string | undefined): Promise<boolean> {
+      nobody ??= hash(randomBytes(saltBytes).toString('base64'));
+      const [, N, r, p, salt = '', key = ''] = (kept ?? (await nobody)).split('$');
+      const expected = Buffer.from(key, 'base64');
+      const found = await inTurn(() =>
+        deriveWith(password, Buffer.from(salt, 'base64'), { N: Number(N), r: Number(r), p: Number(p) }),
+      );
+      return timingSafeEqual(found, expected) && kept !== undefined;
+    },
+  };
+}
+
+/** Equal characters can be typed in several ways, hence the normal form (NIST SP 800-63B, 5.1.1.2). */
+const deriveWith = (password: string, salt: Buffer, { N, r, p }: Cost) =>
+  derive(password.normalize('NFKC'), salt, keyBytes, { N, r, p, maxmem: 2 * 128 * N * r });
+
+/**
+ * Checks a password that somebody wants to have.
+ * @throws Problem `invalid`
+ */
+export function checkNewPassword(password: string, name: string): void {
+  const { min, max } = passwordLength;
+  if (password.length < min || password.length > max) {
+    throw new Problem('invalid', `password: takes ${min} to ${max} characters.`);
+  }
+  if (password.toLowerCase() === name.toLowerCase() || new Set(password).size < 4) {
+    throw new Problem('invalid', 'password: must not be the name, nor a few characters again and again.');
+  }
+}

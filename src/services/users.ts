@@ -1,0 +1,155 @@
+import type { Selectable } from 'kysely';
+import { Problem } from '../errors.ts';
+import { type Role, roles, type Scope } from './capabilities.ts';
+import type { Database, UsersTable } from './database.ts';
+import { checkNewPassword, type Passwords } from './passwords.ts';
+
+/** Somebody who may sign in; times in ms since 1970. */
+export type User = {
+  id: number;
+  name: string;
+  role: Role;
+  scope: Scope;
+  locked: boolean;
+  createdAt: number;
+  passwordAt: number;
+};
+
+/** What is said of a new user, and what can be changed of one. */
+export type NewUser = { name: string; password: string; role: Role; scope: Scope };
+export type UserChange = { role?: Role; scope?: Scope; locked?: boolean };
+
+const maxUsers = 1_000;
+const namePattern = /^[\p{L}\p{N}][\p{L}\p{N} _.@+-]{0,63}$/u;
+
+/** The users of this program. */
+export type Users = Awaited<ReturnType<typeof createUsers>>;
+
+/**
+ * Creates the keeper of users. All are held, as each request asks for one. There is always an admin who can sign in, once
+ * there was one.
+ */
+export async function createUsers({ db }: Database, passwords: Passwords) {
+  const rows = await db.selectFrom('users').selectAll().execute();
+  const byId = new Map(rows.map((row) => [row.id, toUser(row)]));
+
+  const named = (name: string) => [...byId.values()].find((user) => isSameName(user.name, name));
+
+  /** @throws Problem `not_found` */
+  function get(id: number): User {
+    const user = byId.get(id);
+    if (!user) throw new Problem('not_found', `User ${id} not found`);
+    return user;
+  }
+
+  /** @throws Problem `invalid`, `conflict` */
+  async function add({ name: wanted, password, role, scope }: NewUser): Promise<User> {
+    const name = wanted.trim();
+    if (!namePattern.test(name)) {
+      throw new Problem('invalid', 'username: takes 1 to 64 letters, digits, spaces and "_.@+-".');
+    }
+    checkNewPassword(password, name);
+    const hash = await passwords.hash(password);
+    // Both may have come meanwhile.
+    if (named(name)) throw new Problem('conflict', `There is a user ${name} already.`);
+    if (byId.size >= maxUsers) throw new Problem('conflict', `There are ${maxUsers} users already, which is the most.`);
+    const now = Date.now();
+    const values = {
+      name,
+      role,
+      password: hash,
+      ...toColumns({ scope }),
+      locked: 0,
+      created_at: now,
+      password_at: now,
+    };
+    const user = toUser(await db.insertInto('users').values(values).returningAll().executeTakeFirstOrThrow());
+    byId.set(user.id, user);
+    return user;
+  }
+
+  /** @throws Problem `not_found`, or `conflict` for the last admin
+   */
+  async function change(id: number, wanted: UserChange): Promise<User> {
+    const before = get(id);
+    const next = { ...before, ...wanted };
+    if (!isRuling(next)) keepAdmin(before);
+    const columns = toColumns(wanted);
+    if (Object.keys(columns).length > 0) await db.updateTable('users').set(columns).where('id', '=', id).execute();
+    byId.set(id, next);
+    return next;
+  }
+
+  /** @throws Problem `not_found`, or `conflict` for the last admin */
+  async function remove(id: number): Promise<User> {
+    const user = get(id);
+    keepAdmin(user);
+    await db.deleteFrom('users').where('id', '=', id).execute();
+    byId.delete(id);
+    return user;
+  }
+
+  /** @throws Problem `not_found`, `invalid` */
+  async function setPassword(id: number, password: string): Promise<void> {
+    checkNewPassword(password, get(id).name);
+    const now = Date.now();
+    const hash = await passwords.hash(password);
+    await db.updateTable('users').set({ password: hash, password_at: now }).where('id', '=', id).execute();
+    byId.set(id, { ...get(id), passwordAt: now });
+  }
+
+  /** The user whose name and password these are, if they may sign in. It takes as long where there is none. */
+  async function verify(name: string, password: string): Promise<User | undefined> {
+    const user = named(name);
+    const row = user && (await db.selectFrom('users').select('password').where('id', '=', user.id).executeTakeFirst());
+    const isRight = await passwords.verify(password, row?.password);
+    const found = user && byId.get(user.id);
+    return isRight && found && !found.locked ? found : undefined;
+  }
+
+  /** @throws Problem `conflict` where nobody else could change anything here */
+  function keepAdmin(user: User): void {
+    if (!isRuling(user) || [...byId.values()].some((other) => other.id !== user.id && isRuling(other))) return;
+    throw new Problem('conflict', `${user.name} is the only admin who can sign in: make another one first.`);
+  }
+
+  return {
+    list: (): User[] => [...byId.values()].sort((a, b) => a.name.localeCompare(b.name)),
+    count: () => byId.size,
+    find: (id: number) => byId.get(id),
+    named,
+    get,
+    add,
+    change,
+    remove,
+    setPassword,
+    verify,
+    /** @throws Problem `not_found`, or `conflict` for the last admin */
+    checkRemoval: (id: number) => keepAdmin(get(id)),
+  };
+}
+
+const isRuling = ({ role, locked, scope }: User) => role === 'admin' && !locked && scope === null;
+
+const isSameName = (a: string, b: string) =>
+  a.normalize('NFKC').toLowerCase() === b.trim().normalize('NFKC').toLowerCase();
+
+function toColumns({ role, scope, locked }: UserChange) {
+  return {
+    ...(role !== undefined && { role }),
+    ...(scope !== undefined && { scope: scope === null ? null : JSON.stringify(scope) }),
+    ...(locked !== undefined && { locked: Number(locked) }),
+  };
+}
+
+function toUser(row: Selectable<UsersTable>): User {
+  return {
+    id: row.id,
+    name: row.name,
+    role: roles.find((role) => role === row.role) ?? 'viewer',
+    scope: row.scope === null ? null : (JSON.parse(row.scope) as string[]),
+    locked: row.locked === 1,
+    createdAt: row.created_at,
+    passwordAt: row.password_at,
+  };
+}
