@@ -12,7 +12,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastifyView from '@fastify/view';
 import fastifyWebsocket from '@fastify/websocket';
 import fastify, { type FastifySchema } from 'fastify';
-import type { Config } from './config.ts';
+import { type Config, firstAdmin } from './config.ts';
 import type { App, Deps } from './deps.ts';
 import { Problem } from './errors.ts';
 import { createAlertTexts } from './feeds/alert-texts.ts';
@@ -270,7 +270,7 @@ async function openAccess(app: App, config: Config, database: Core['database']) 
   const users = await createUsers(database, createPasswords());
   const isNew = config.auth === 'password' && users.count() === 0;
   const password = config.adminPassword;
-  if (isNew && password !== '') await users.add({ name: 'admin', password, role: 'admin', scope: null });
+  if (isNew && password !== '') await users.add({ name: firstAdmin, password, role: 'admin', scope: null });
   return {
     users,
     sessions: createSessions(database),

@@ -3,7 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import { join } from 'node:path';
 import type { SmtpServer } from './services/alert-mail.ts';
 import type { EngineAddress } from './services/docker.ts';
-import { passwordLength } from './services/passwords.ts';
+import { checkNewPassword, passwordLength } from './services/passwords.ts';
 import { isAddressRange } from './services/target-guard.ts';
 
 /** The capabilities that are off until they are named in `ENABLE`. */
@@ -21,6 +21,8 @@ export const optionalCapabilities = [
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const authModes = ['password', 'proxy', 'none'] as const;
+/** The name that `ADMIN_PASSWORD` is for. */
+export const firstAdmin = 'admin';
 
 /** A setting that can't be used; its message names the variable, its value and what is allowed. */
 export class SettingError extends Error {}
@@ -149,12 +151,17 @@ function readSecret(name: string, value: string, env: Env): string {
   }
 }
 
-/** The password of the first admin, which users.ts would refuse after the start only. */
+/** The password of the first admin, checked as any other: users.ts would refuse it without naming the variable. */
 function readAdminPassword(value: string, env: Env): string {
   const password = readSecret('ADMIN_PASSWORD', value, env);
-  const { min, max } = passwordLength;
-  if (password === '' || (password.length >= min && password.length <= max)) return password;
-  return fail('ADMIN_PASSWORD', '…', `${min} to ${max} characters`);
+  if (password === '') return password;
+  try {
+    checkNewPassword(password, firstAdmin);
+  } catch {
+    const { min, max } = passwordLength;
+    return fail('ADMIN_PASSWORD', '…', `${min} to ${max} characters, not a few again and again`);
+  }
+  return password;
 }
 
 const minSecretKey = 32;

@@ -131,9 +131,6 @@ t.test('each wrong value is told with its variable, itself and what is allowed',
     ['PORT', '0x10', /65535/],
     ['HOST', 'not a host', /IP address or a host name/],
     ['HOST', '127.0.0.1:3000', /IP address or a host name/],
-    ['HOST', '0.0.0.0', /loopback.*AUTH=none/],
-    ['HOST', '::', /loopback.*AUTH=none/],
-    ['HOST', '192.168.1.5', /AUTH=none/],
     ['DOCKER_HOST', 'ftp://x', /unix:\/\/|tcp:\/\//],
     ['DOCKER_HOST', '/var/run/docker.sock', /unix:\/\//],
     ['DOCKER_HOST', 'unix://', /unix:\/\//],
@@ -142,6 +139,8 @@ t.test('each wrong value is told with its variable, itself and what is allowed',
     ['DOCKER_HOST', 'tcp://user@host', /tcp:\/\//],
     ['DOCKER_HOST', 'tcp://host/path', /tcp:\/\//],
     ['AUTH', 'maybe', /password, proxy, none/],
+    ['AUTH', 'proxy', /password or none, since this version takes no word of a proxy yet/],
+    ['ADMIN_PASSWORD_FILE', '/nowhere/password', /a file that this program may read/],
     ['READ_ONLY', 'yes please', /true or false/],
     ['ENABLE', 'networks,everything', /volumes/],
     ['MAX_REQUESTS_PER_MINUTE', '0', /from 1/],
@@ -186,24 +185,54 @@ t.test('each wrong value is told with its variable, itself and what is allowed',
   });
 });
 
-t.test('what is open to others has to be said by hand, and warns', async (t) => {
-  for (const HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
+t.test('any address may be served where people sign in; where nobody does, one that others reach warns', async (t) => {
+  for (const HOST of ['127.0.0.1', '::1', 'localhost', '0.0.0.0', '::', '192.168.1.5'])
     t.strictSame(readConfig({ HOST }).warnings, [], HOST);
-  const [warning] = readConfig({ HOST: '0.0.0.0', AUTH: 'none' }).warnings;
-  t.match(warning, /Anybody who reaches 0\.0\.0\.0:3000/);
-  t.match(readConfig({ ADMIN_PASSWORD: 'x' }).warnings.join(), /ADMIN_PASSWORD/);
-  t.notMatch(readConfig({ ADMIN_PASSWORD: 'hunter2' }).warnings.join(), 'hunter2');
+  for (const HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
+    t.strictSame(readConfig({ HOST, AUTH: 'none' }).warnings, [], HOST);
+  for (const HOST of ['0.0.0.0', '::', '192.168.1.5']) {
+    const warnings = readConfig({ HOST, AUTH: 'none' }).warnings.join();
+    t.match(warnings, `Anybody who reaches ${HOST}:3000 controls the engine`, HOST);
+  }
+});
+
+t.test('the password of the first admin is read, also from a file, and never shown', async (t) => {
+  const ADMIN_PASSWORD = 'correct horse battery';
+  const folder = t.testdir({ long: `${ADMIN_PASSWORD}\n`, short: 'hunter2\n' });
+  const inFile = (name: string) => ({ ADMIN_PASSWORD_FILE: join(folder, name) });
+  t.equal(readConfig({}).adminPassword, '');
+  t.equal(readConfig({ ADMIN_PASSWORD }).adminPassword, ADMIN_PASSWORD);
+  t.equal(readConfig(inFile('long')).adminPassword, ADMIN_PASSWORD);
+  const warnings = readConfig({ ADMIN_PASSWORD, AUTH: 'none' }).warnings.join();
+  t.match(warnings, 'ADMIN_PASSWORD protects nothing: AUTH is none.');
+  t.notMatch(warnings, ADMIN_PASSWORD);
+  for (const [env, secret] of [
+    [{ ADMIN_PASSWORD: 'hunter2' }, 'hunter2'],
+    [inFile('short'), 'hunter2'],
+    [{ ADMIN_PASSWORD: 'h2'.repeat(101) }, 'h2h2'],
+    [{ ADMIN_PASSWORD: 'h2h2h2h2h2' }, 'h2h2'],
+  ] as const) {
+    try {
+      readConfig(env);
+      t.fail('it was accepted');
+    } catch (error) {
+      t.ok(error instanceof SettingError);
+      t.match((error as Error).message, /^ADMIN_PASSWORD="…" can't be used\. Allowed: 8 to 200 characters, [^\n]*$/);
+      t.notMatch((error as Error).message, secret);
+    }
+  }
 });
 
 // ── the process ──
 
 type Run = { child: ChildProcess; out: () => string; err: () => string; code: Promise<number | null> };
 
+/** The program as a process, where nobody has to sign in unless `env` says otherwise. */
 function start(t: Test, env: Record<string, string>): Run {
   const dataDir = mkdtempSync(join(tmpdir(), 'fairlead-config-'));
   const entry = fileURLToPath(new URL('../src/start.js', import.meta.url));
   const child = spawn(process.execPath, [entry], {
-    env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'warn', ...env },
+    env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'warn', AUTH: 'none', ...env },
   });
   let out = '';
   let err = '';
@@ -223,7 +252,7 @@ function start(t: Test, env: Record<string, string>): Run {
 
 async function ready(run: Run): Promise<string> {
   await until(() => /listening at http\S+/.test(run.out()), `the ready line; ${run.err()}`, 20_000);
-  return /http\S+/.exec(run.out())?.[0] ?? '';
+  return /http[^\s,]+/.exec(run.out())?.[0] ?? '';
 }
 
 t.test('a wrong setting ends the start with one line and code 1', async (t) => {
@@ -233,9 +262,10 @@ t.test('a wrong setting ends the start with one line and code 1', async (t) => {
   const { port } = taken.address() as { port: number };
   const cases: [Record<string, string>, RegExp][] = [
     [{ PORT: 'http' }, /^PORT="http" can't be used\. Allowed: .*\n$/],
-    [{ HOST: '0.0.0.0' }, /^HOST="0\.0\.0\.0".*AUTH=none.*\n$/],
+    [{ AUTH: 'proxy' }, /^AUTH="proxy" can't be used\. Allowed: password or none, .*\n$/],
+    [{ AUTH: 'password', ADMIN_PASSWORD: 'hunter2' }, /^ADMIN_PASSWORD="…" can't be used\. Allowed: .*\n$/],
     [{ PORT: String(port) }, new RegExp(`^PORT=${port} is in use by another program\\.\\n$`)],
-    [{ HOST: 'no-such-host.invalid', AUTH: 'none' }, /^HOST[^\n]*no-such-host\.invalid[^\n]*\n$/],
+    [{ HOST: 'no-such-host.invalid' }, /^HOST[^\n]*no-such-host\.invalid[^\n]*\n$/],
     [{ DATA_DIR: '/proc/nowhere' }, /^DATA_DIR[^\n]*\n$/],
   ];
   for (const [env, line] of cases) {
@@ -259,6 +289,49 @@ t.test('without an engine it starts, says so and keeps trying', async (t) => {
   await until(async () => (await call(`${url}/readyz`, 'GET')).status === 200, 'it is found', 8_000);
   run.child.kill('SIGTERM');
   t.equal(await run.code, 0);
+});
+
+t.test('a first start tells the one address that makes an admin, and no start after that does', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'fairlead-first-'));
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }));
+  const env = { DOCKER_HOST: 'unix:///nowhere.sock', DATA_DIR: dataDir, AUTH: 'password' };
+  const first = start(t, { ...env, HOST: '0.0.0.0', BASE_PATH: '/sub', PUBLIC_URL: 'https://docker.example/sub' });
+  await ready(first);
+  const atName = /, set it up at https:\/\/docker\.example\/sub\/setup\?code=[\w-]{22}$/m;
+  t.match(first.out(), atName, 'under the address that people reach it by, where that is known');
+  first.child.kill('SIGTERM');
+  await first.code;
+
+  const second = start(t, env);
+  const url = await ready(second);
+  const line =
+    /^Fairlead listening at http:\/\/127\.0\.0\.1:\d+, set it up at (http:\/\/127\.0\.0\.1:\d+\/setup\?code=[\w-]{22})$/m;
+  const address = line.exec(second.out())?.[1] ?? '';
+  t.equal((await call(`${url}/containers`, 'GET')).status, 303, 'nobody gets in before');
+  t.equal((await call(address, 'GET')).status, 200);
+  const form = { code: new URL(address).searchParams.get('code') ?? '', username: 'ann', password: 'correct horse' };
+  const type = { 'content-type': 'application/x-www-form-urlencoded' };
+  t.equal((await call(`${url}/setup`, 'POST', type, new URLSearchParams(form).toString())).status, 303);
+  second.child.kill('SIGTERM');
+  await second.code;
+
+  const third = start(t, { ...env, ADMIN_PASSWORD: 'correct horse battery' });
+  await ready(third);
+  t.match(third.out(), /^Fairlead listening at http:\/\/127\.0\.0\.1:\d+$/m, 'there is an admin, and no address');
+});
+
+t.test('with a password for it, the first start makes the admin itself', async (t) => {
+  const ADMIN_PASSWORD = 'correct horse battery';
+  const run = start(t, { DOCKER_HOST: 'unix:///nowhere.sock', AUTH: 'password', ADMIN_PASSWORD, LOG_LEVEL: 'trace' });
+  const url = await ready(run);
+  t.notMatch(run.out(), 'setup');
+  const form = new URLSearchParams({ username: 'admin', password: ADMIN_PASSWORD }).toString();
+  const type = { 'content-type': 'application/x-www-form-urlencoded' };
+  const answer = await call(`${url}/login`, 'POST', type, form);
+  t.match(answer, { status: 303, headers: { location: '/containers' } });
+  run.child.kill('SIGTERM');
+  await run.code;
+  t.notMatch(run.out() + run.err(), ADMIN_PASSWORD, 'which no log tells');
 });
 
 t.test('SIGTERM and SIGINT drain: sockets are told to come back, the database is closed', async (t) => {
