@@ -135,6 +135,7 @@ async function begin(scenario: Scenario): Promise<Life> {
     DOCKER_HOST: engine.host,
     DATA_DIR: dataDir,
     LOG_LEVEL: 'silent',
+    AUTH: 'none',
     STATS_INTERVAL: '0',
     UPDATE_CHECK_HOURS: '0',
     REBUILD_STEADY_SECONDS: '0',

@@ -2,10 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { startApp, until } from '../support/app.ts';
+import { createPerson } from '../support/people.ts';
 import { unlessMissing } from './missing.ts';
 import { prometheusPrograms, runPromtool, startPrometheus } from './prometheus.ts';
 
 const megabyte = 1024 ** 2;
+const password = 'correct horse battery';
 const read = (file: string) => readFileSync(new URL(`../../docs/${file}`, import.meta.url), 'utf8');
 
 const docs = read('metrics.md');
@@ -20,7 +22,7 @@ t.test('a real Prometheus reads what the API tells', async (t) => {
   const project = 'a"b\\c\nd\re';
   const app = await startApp(t, {
     engine: { cgroup: 2 },
-    env: { STATS_INTERVAL: '1' },
+    env: { STATS_INTERVAL: '1', AUTH: 'password', ADMIN_PASSWORD: password },
     prepare: (engine) => {
       engine.addContainer({
         name: 'web',
@@ -35,16 +37,26 @@ t.test('a real Prometheus reads what the API tells', async (t) => {
     },
   });
 
-  const scraped = (await app.get('/metrics')).text;
+  const admin = createPerson(app);
+  await admin.signIn('admin', password);
+  const made = await admin.json('POST', '/api/tokens', { name: 'Prometheus', capabilities: ['read'] });
+  const { token } = JSON.parse(made.text) as { token: string };
+  const authorization = `Bearer ${token}`;
+  const scraped = (await app.get('/metrics', { authorization })).text;
   const verdict = await runPromtool(programs, ['check', 'metrics'], scraped);
   t.strictSame(verdict, { isGood: true, output: '' }, 'promtool finds nothing to complain of');
   const fault = await runPromtool(programs, ['check', 'metrics'], scraped.replaceAll('_bytes', '_megabytes'));
   t.equal(fault.isGood, false, 'which it would');
 
   const address = new URL(app.url).host;
-  const settings = scrapeExample.replace('127.0.0.1:3000', address).replace('15s', '1s');
+  const tokenFile = join(t.testdirName, 'token');
+  const settings = scrapeExample
+    .replace('127.0.0.1:3000', address)
+    .replace('15s', '1s')
+    .replace('/etc/prometheus/fairlead.token', tokenFile);
   t.match(settings, address);
-  const files = t.testdir({ 'prometheus.yml': settings, 'rules.yml': ruleExample });
+  t.match(settings, tokenFile);
+  const files = t.testdir({ 'prometheus.yml': settings, 'rules.yml': ruleExample, token: `${token}\n` });
   const config = await runPromtool(programs, ['check', 'config', join(files, 'prometheus.yml')]);
   t.ok(config.isGood, config.output);
   const rules = await runPromtool(programs, ['check', 'rules', join(files, 'rules.yml')]);
@@ -62,7 +74,9 @@ t.test('a real Prometheus reads what the API tells', async (t) => {
   t.equal(await value('up{job="fairlead"}'), 1);
   t.equal(await value('count(fairlead_container_state{state="exited"} == 1)'), 1);
 
-  const stats = await app.api<{ samples: Record<string, number>[] }>('/containers/web/stats');
+  const stats = JSON.parse((await admin.get('/api/containers/web/stats')).text) as {
+    samples: Record<string, number>[];
+  };
   const sample = stats.samples.at(-1) ?? {};
   t.equal(sample.memoryBytes, 500 * megabyte);
   t.equal(await ofWeb('memory_usage_bytes'), sample.memoryBytes);

@@ -19,7 +19,10 @@ for (const major of ['20', '24']) {
     t.match(await typed('node', ['--version'], clone, env), `v${major}.`);
     await typed('npm', ['ci'], clone, env);
 
-    for (const script of ['start', 'demo']) {
+    for (const [script, status, what] of [
+      ['start', 303, 'who has not signed in is led to where one does'],
+      ['demo', 200, 'nobody has to sign in'],
+    ] as const) {
       await t.test(`npm run ${script} serves`, async (t) => {
         // A process group of its own, so that nothing of it outlives a failed test.
         const child = spawn('npm', ['run', script], {
@@ -31,6 +34,7 @@ for (const major of ['20', '24']) {
         t.teardown(() => endGroup(child.pid ?? 0));
         const url = await urlFrom(child);
         t.equal((await fetch(new URL('/healthz', url))).status, 200, 'it answers, with or without an engine');
+        t.equal((await fetch(new URL('/containers', url), { redirect: 'manual' })).status, status, what);
         const before = performance.now();
         child.kill('SIGTERM');
         t.same(await once(child, 'exit'), [0, null], 'it ends well when it is told to');

@@ -54,7 +54,15 @@ t.test('The image and the compose file', async (t) => {
     t.match(await inside('cat', '/proc/1/status'), /CapEff:\t0+\n[\s\S]*NoNewPrivs:\t1/, 'it has no capability');
     t.match(await inside('ls', '/data'), 'fairlead.db', 'what it keeps is in the volume');
 
-    const preview = await evaluate(engine, `fetch('${origin}/api/containers/${id}/rebuild').then((r) => r.json())`);
+    t.equal(await ask(engine, '/api/containers'), 401, 'nobody gets in who has not signed in');
+    const address = /set it up at (http\S+)/.exec(await engine.docker('logs', id))?.[1] ?? '';
+    t.match(address, `${origin}/setup?code=`, 'its log tells the address that makes the first admin');
+    const cookie = await evaluate(engine, setUp(address));
+    t.match(cookie, 'fairlead_session=', 'which signs them in');
+
+    const headers = JSON.stringify({ cookie });
+    const path = `/api/containers/${id}/rebuild`;
+    const preview = await evaluate(engine, `fetch('${origin}${path}', { headers: ${headers} }).then((r) => r.json())`);
     t.match(preview, { refusal: { code: 'conflict', reason: /is Fairlead itself/ } }, 'it knows its own container');
 
     const before = performance.now();
@@ -90,6 +98,15 @@ async function untilNotStarting(engine: Engine, id: string): Promise<string> {
 const ask = (engine: Engine, path: string) => evaluate(engine, `fetch('${origin}${path}').then((r) => r.status)`);
 
 const origin = 'http://127.0.0.1:3000';
+
+/** Makes the first admin at an address that holds the code; gives the cookies of who is signed in then. */
+function setUp(address: string): string {
+  const code = new URL(address).searchParams.get('code') ?? '';
+  const fields = JSON.stringify({ code, username: 'admin', password: 'correct horse battery' });
+  const request = `{ method: 'POST', redirect: 'manual', body: new URLSearchParams(${fields}) }`;
+  const cookies = "r.headers.getSetCookie().map((cookie) => cookie.split(';')[0]).join('; ')";
+  return `fetch('${origin}/setup', ${request}).then((r) => ${cookies})`;
+}
 
 /** What a promise gives that is made on the engine's own loopback. */
 async function evaluate(engine: Engine, promise: string): Promise<unknown> {

@@ -439,6 +439,7 @@ t.test('credentials are in no answer, not in the database and not in the log', a
       PORT: '0',
       DATA_DIR: dataDir,
       LOG_LEVEL: 'trace',
+      AUTH: 'none',
       DOCKER_HOST: engine.host,
       DOCKER_CONFIG: dockerConfig(t, { 'other.test': `robot:${kept}` }),
     },
