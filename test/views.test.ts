@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { createEta } from '../src/render.ts';
@@ -12,7 +12,16 @@ import type { Operation } from '../src/services/operation-types.ts';
 import type { Overview } from '../src/services/overview.ts';
 import type { RebuildPreview } from '../src/services/rebuilds.ts';
 import { maskArgumentsText, maskStart, maskText, maskValueText, toText } from '../src/services/secrets.ts';
+import type { Token } from '../src/services/tokens.ts';
+import type { User } from '../src/services/users.ts';
 import * as format from '../src/views/format.ts';
+import {
+  accountModel,
+  auditListModel,
+  tokenListModel,
+  userFormModel,
+  userListModel,
+} from '../src/views/models/access.ts';
 import { alertBoardModel, channelFormModel, ruleFormModel } from '../src/views/models/alerts.ts';
 import { chartsModel, type StatsSample } from '../src/views/models/charts.ts';
 import { detailModel, headModel, removeContainerModel } from '../src/views/models/container.ts';
@@ -300,6 +309,7 @@ function templates(text: string, can: Can = all): Record<string, object> {
       nav: 'containers',
       topics: [],
       title: text,
+      user: text,
     },
     ...{
       live: text,
@@ -401,6 +411,43 @@ function templates(text: string, can: Can = all): Record<string, object> {
     ...work.templates,
     ...eventTemplates(text, view),
     ...alertTemplates(text, view),
+    ...accessTemplates(text, view),
+  };
+}
+
+/** What shows who may get in and what they did: a locked user, a token that was just made and has ended, a refusal. */
+function accessTemplates(text: string, view: ViewContext) {
+  const moments = { createdAt: view.now - 9_000, usedAt: view.now - 5_000, expiresAt: view.now - 1_000 };
+  const user: User = {
+    ...{ id: 7, name: text, role: 'operator', scope: [text], locked: true },
+    ...{ createdAt: moments.createdAt, passwordAt: moments.createdAt },
+  };
+  const token: Token = { id: 3, name: text, capabilities: ['read', 'control'], scope: [text], owner: text, ...moments };
+  const session = { client: text, startedAt: moments.createdAt, seenAt: view.now };
+  const entry = { id: 9, at: view.now, actor: text, client: text, action: text, target: text, detail: text } as const;
+  const entries = [
+    { ...entry, result: 'refused' as const },
+    { ...entry, result: 'done' as const, actor: '' },
+  ];
+  const audit = auditListModel(entries, { actor: text, target: text, result: 'refused', limit: 1 }, view);
+  return {
+    'pages/login': { base: '/sub', to: `/containers?q=${text}`, fault: text, needsSetup: false },
+    'pages/setup': { base: '/sub', code: text, fault: text },
+    'pages/account': accountModel(
+      user,
+      [
+        { ...session, id: 'one' },
+        { ...session, id: 'two' },
+      ],
+      'one',
+      view,
+    ),
+    'pages/users': userListModel([user], view),
+    'pages/user': userFormModel(user, view),
+    'pages/tokens': tokenListModel([token], view, { token, text }),
+    'pages/audit': audit,
+    'fragments/audit/list': audit,
+    'fragments/access-tabs': { base: '/sub', tab: 'users' },
   };
 }
 
@@ -755,6 +802,33 @@ t.test('The hooks that others rely on', async (t) => {
   t.match(page, 'read-only');
   const status = eta.render('fragments/message', { base: '', message: { kind: 'status', text: 'done' } });
   t.match(status, 'role="status"');
+});
+
+t.test('Who may get in', async (t) => {
+  const page = (change: object, can: Can = all) =>
+    eta.render('layouts/page', { ...templates('web', can)['layouts/page'], ...change });
+  const bare = page({ isBare: true, live: null, now: null });
+  t.notMatch(bare, /<nav|<form|engine-|containers/, 'a page for who has not signed in tells and offers nothing');
+  const own = page({ user: 'ann' });
+  t.match(own, /href="\/sub\/account"[^>]*>ann</, 'who has signed in is named');
+  t.match(own, /method="post" action="\/sub\/logout"/, 'and can sign out');
+  t.match(own, 'href="/sub/users"', 'an admin is led to the users');
+  t.notMatch(page({ user: 'ann' }, nothing), 'href="/sub/users"', 'others are not');
+  t.notMatch(page({ user: null }), /\/sub\/(account|logout|users)"/, 'nor anybody where nobody signs in');
+
+  const css = readFileSync(new URL('../public/app.css', import.meta.url), 'utf8');
+  for (const [name, data] of Object.entries(accessTemplates('web', context))) {
+    const classes = [...eta.render(name, data).matchAll(/\sclass="([^"]*)"/g)].flatMap(([, value = '']) =>
+      value.split(' '),
+    );
+    const missing = new Set(classes.filter((word) => !new RegExp(`\\.${word}(?![\\w-])`).test(css)));
+    t.same([...missing], [], `${name}: the sheet knows its classes`);
+  }
+  t.match(render('pages/tokens'), '<code>web</code>', 'a new token is told once');
+  const none = eta.render('pages/tokens', tokenListModel([], context));
+  t.match(none, 'No token yet');
+  t.notMatch(none, 'id="made"');
+  t.match(eta.render('pages/login', { base: '', to: '', fault: '', needsSetup: true }), 'Nobody can sign in yet');
 });
 
 t.test('Log lines', async (t) => {

@@ -37,7 +37,7 @@ export function accountModel(user: User, open: readonly SessionInfo[], own: stri
   const { base, now } = context;
   return {
     ...toShared(context),
-    account: { name: user.name, role: roleWords[user.role], scope: scopeText(user.scope) },
+    account: { name: user.name, role: roleWords[user.role], scope: user.scope && scopeText(user.scope) },
     sessions: open.map(({ id, client, startedAt, seenAt }) => ({
       client,
       isOwn: id === own,
