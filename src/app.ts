@@ -236,6 +236,7 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
     await stats.close();
     inventory.close();
     await history.close();
+    await access.audit.close();
     docker.close();
     await database.close();
   });

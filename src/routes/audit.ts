@@ -17,6 +17,8 @@ declare module 'fastify' {
 type Query = Static<typeof schemas.AuditQuery>;
 
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
+/** Not signed in, not allowed, not this host. */
+const refusals = new Set([401, 403, 421]);
 const pageSize = 100;
 const exportSlice = 1_000;
 
@@ -30,18 +32,19 @@ export function auditRequests(app: App, audit: Audit): void {
   app.decorateRequest('auditTarget', '');
   app.addHook('onResponse', async (request, reply) => {
     const { path, access } = request.routeOptions.config;
-    const isRefused = reply.statusCode === 401 || reply.statusCode === 403;
     const isChange = !safeMethods.has(request.method) && access !== 'read' && path !== '/preferences';
+    const isRefused = refusals.has(reply.statusCode) || (isChange && reply.statusCode === 429);
     if (!isRefused && !isChange) return;
     const result: AuditResult = isRefused ? 'refused' : reply.statusCode < 400 ? 'done' : 'failed';
-    await audit.note({
+    const entry = {
       actor: request.principal?.name ?? '',
       client: request.ip,
       action: `${request.method} ${path ?? 'unknown'}`,
       target: request.auditTarget || Object.values((request.params as Record<string, string>) ?? {}).join(' '),
       result,
       detail: String(reply.statusCode),
-    });
+    };
+    await audit.note(entry, request.auditTarget);
   });
 }
 

@@ -33,7 +33,12 @@ const maxKept = 200_000;
 const pruneEvery = 500;
 const maxText = 300;
 const dayMs = 86_400_000;
+/** What is refused again within this time is counted and not written, ms. */
+const repeatMs = 60_000;
+const maxRepeated = 5_000;
 
+type Note = Omit<AuditEntry, 'id' | 'at'>;
+type Repeated = { entry: Note; endsAt: number; more: number };
 type Log = { error(details: object, message: string): void };
 
 /** What everybody did here. */
@@ -41,16 +46,52 @@ export type Audit = ReturnType<typeof createAudit>;
 
 /**
  * Creates the keeper of what was done and what was refused. Nothing in it can be changed; it is kept for a year, 200,000
- * entries at most.
+ * entries at most. So that nobody can push everything else out, what one client is refused again and again is one entry
+ * at first, and another one after a minute that tells how often.
  */
-export function createAudit({ db }: Database, log: Log) {
+export function createAudit({ db }: Database, log: Log, now: () => number = Date.now) {
   let written = 0;
+  /** By who was refused what; the one whose minute ends first stands first. */
+  const repeated = new Map<string, Repeated>();
 
-  async function write(entry: Omit<AuditEntry, 'id' | 'at'>): Promise<void> {
+  async function note(entry: Note, about: string): Promise<void> {
+    await tellRepeated();
+    if (!isRepeated(entry, about)) await write(entry);
+  }
+
+  /** What somebody who is known does wrong is not many; the rest can be. */
+  function isRepeated(entry: Note, about: string): boolean {
+    const { actor, client, action, result, detail } = entry;
+    if (result === 'done' || (result === 'failed' && actor !== '')) return false;
+    const key = JSON.stringify([actor, client, action, detail, about]);
+    const before = repeated.get(key);
+    if (before) before.more += 1;
+    else repeated.set(key, { entry, endsAt: now() + repeatMs, more: 0 });
+    return before !== undefined;
+  }
+
+  /** Writes down how often it was, for those whose minute is over, and for the oldest where there are very many. */
+  async function tellRepeated(moment = now()): Promise<void> {
+    const over: Repeated[] = [];
+    for (const [key, each] of repeated) {
+      if (each.endsAt > moment && repeated.size < maxRepeated) break;
+      repeated.delete(key);
+      if (each.more > 0) over.push(each);
+    }
+    for (const { entry, more } of over) {
+      await write({ ...entry, detail: `${entry.detail}, and ${more} more within a minute` });
+    }
+  }
+
+  /** Writes one down; a database that can't is told to the log. */
+  const write = (entry: Note): Promise<void> =>
+    insert(entry).catch((error: unknown) => log.error({ err: error, ...entry }, 'the audit could not be written'));
+
+  async function insert(entry: Note): Promise<void> {
     const texts = Object.fromEntries(Object.entries(entry).map(([name, text]) => [name, text.slice(0, maxText)]));
     await db
       .insertInto('audit')
-      .values({ ...(texts as typeof entry), at: Date.now() })
+      .values({ ...(texts as typeof entry), at: now() })
       .execute();
     written += 1;
     if (written % pruneEvery === 1) await prune();
@@ -61,7 +102,7 @@ export function createAudit({ db }: Database, log: Log) {
       .deleteFrom('audit')
       .where((where) =>
         where.or([
-          where('at', '<', Date.now() - keptDays * dayMs),
+          where('at', '<', now() - keptDays * dayMs),
           where(
             'id',
             '<=',
@@ -73,12 +114,15 @@ export function createAudit({ db }: Database, log: Log) {
   }
 
   return {
-    /** Writes one down; a database that can't is told to the log. */
-    note: (entry: Omit<AuditEntry, 'id' | 'at'>): Promise<void> =>
-      write(entry).catch((error: unknown) => log.error({ err: error, ...entry }, 'the audit could not be written')),
+    /**
+     * Writes one down, unless it only repeats another. `about` tells apart what would be the same refusal; it must not
+     * be of a client's making.
+     */
+    note: (entry: Note, about = ''): Promise<void> => note(entry, about),
 
     /** The newest entries that match, the newest first. */
     async find({ actor, target, result, before, limit }: AuditQuery): Promise<AuditEntry[]> {
+      await tellRepeated();
       let query = db.selectFrom('audit').selectAll().orderBy('id', 'desc').limit(limit);
       if (actor) query = query.where('actor', '=', actor);
       if (target) query = query.where('target', '=', target);
@@ -86,6 +130,9 @@ export function createAudit({ db }: Database, log: Log) {
       if (before !== undefined) query = query.where('id', '<', before);
       return (await query.execute()).map(toEntry);
     },
+
+    /** Writes down what is still counted. */
+    close: () => tellRepeated(Number.POSITIVE_INFINITY),
   };
 }
 
