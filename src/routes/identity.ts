@@ -1,6 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.ts';
-import { Problem } from '../errors.ts';
 import { anybody, capabilitiesOf, type Principal } from '../services/capabilities.ts';
 import { idleMs, type Sessions } from '../services/sessions.ts';
 import type { Tokens } from '../services/tokens.ts';
@@ -17,6 +16,8 @@ declare module 'fastify' {
     client?: string;
     /** When it was last written down, ms since 1970: that keeps it from ending. */
     seenAt?: number;
+    /** Whether it was there before this request: one that has ended meanwhile must not come back by it. */
+    isKept?: boolean;
   }
 }
 
@@ -38,17 +39,15 @@ export const principalOf = ({ id, name, role, scope }: User): Principal => ({
 });
 
 /**
- * Finds out who asks: by a token in `Authorization: Bearer` and nowhere else, or by a session.
- * @throws Problem `unauthenticated` for a token that is not one: it must not do what its browser's session may
+ * Finds out who asks: by a token in `Authorization: Bearer` and nowhere else, or by a session. Who sends a token that is
+ * none is nobody: it must not do what its browser's session may.
  */
 export async function identify(request: FastifyRequest, identities: Identities): Promise<Principal | undefined> {
   const { config, users, tokens } = identities;
   if (config.auth === 'none') return anybody(request.ip);
   const { authorization } = request.headers;
   if (authorization !== undefined) {
-    const principal = await tokens.identify(bearerPattern.exec(authorization)?.[1] ?? '');
-    if (principal) return principal;
-    throw new Problem('unauthenticated', 'The token is not known, was revoked, or has ended.');
+    return tokens.identify(bearerPattern.exec(authorization)?.[1] ?? '');
   }
   const { session } = request;
   const user = session?.userId === undefined ? undefined : users.find(session.userId);
@@ -115,20 +114,21 @@ export async function isStillIn(
   return principal?.tokenId === undefined || tokens.isGood(principal.tokenId);
 }
 
-type StoredSession = { userId?: number; client?: string };
+type StoredSession = { userId?: number; client?: string; isKept?: boolean };
 type Done = (error?: unknown, session?: never) => void;
 
 /** The keeper of sessions as the plugin wants it. */
 function toStore(sessions: Sessions) {
   return {
     get(id: string, done: Done) {
-      sessions.find(id).then((found) => done(null, (found?.data ?? null) as never), done);
+      sessions.find(id).then((found) => done(null, (found ? { ...found.data, isKept: true } : null) as never), done);
     },
     set(id: string, session: StoredSession, done: Done) {
       // One that nobody has signed in by is not kept.
       if (session.userId === undefined) return done();
-      const { userId, client = '' } = session;
-      sessions.save(id, { user: userId, data: session, client }).then(() => done(), done);
+      const { userId, client = '', isKept } = session;
+      const saved = isKept ? sessions.renew(id, session) : sessions.open(id, { user: userId, data: session, client });
+      saved.then(() => done(), done);
     },
     destroy(id: string, done: Done) {
       sessions.end(id).then(() => done(), done);

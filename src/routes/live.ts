@@ -282,7 +282,13 @@ export function registerLive(app: App, deps: Deps): void {
     (socket, request) => {
       const leave = deps.live.join(toConnection(socket), subscriptions.get(request) ?? []);
       const stop = keepAlive(socket, () => isStillIn(request, deps));
-      const stopWatching = onEnd(request, deps, () => socket.close(signedOutCode, 'signed out'));
+      const signOut = () => socket.close(signedOutCode, 'signed out');
+      const stopWatching = onEnd(request, deps, signOut);
+      // It may have ended before anybody watched it.
+      isStillIn(request, deps).then(
+        (isIn) => isIn || signOut(),
+        () => {},
+      );
       const lookAway = deps.attention.hold();
       socket.on('close', () => {
         stop();

@@ -27,10 +27,10 @@ export function registerSignIn(app: App, deps: Deps): void {
 
   app.post('/setup', { schema: { body: schemas.SetupBody } }, async (request, reply) => {
     const { code, username, password } = request.body;
-    noteFor(request, username);
     if (users.count() > 0 || !setupCode?.take(code)) throw badCode();
     try {
       const user = await users.add({ name: username, password, role: 'admin', scope: null });
+      noteFor(request, user.name);
       await enter(request, reply, user);
     } catch (error) {
       setupCode.giveBack();
@@ -81,14 +81,14 @@ export function registerSignIn(app: App, deps: Deps): void {
     // What is typed where a name belongs may be a password: only names that there are, are written down.
     noteFor(request, known?.name ?? '');
     const client = clientOf(request, known);
-    await signInLimit.check(name, client);
-    const user = await users.verify(name, password);
-    if (user) {
-      await signInLimit.succeed(name, client);
-      return user;
-    }
-    await signInLimit.fail(name, client);
-    throw new Problem('unauthenticated', 'Wrong name or password.');
+    await signInLimit.take(name, client);
+    const user = await users.verify(name, password).catch(async (error: unknown) => {
+      await signInLimit.giveBack(name, client);
+      throw error;
+    });
+    if (!user) throw new Problem('unauthenticated', 'Wrong name or password.');
+    await signInLimit.succeed(name, client);
+    return user;
   }
 
   /** The browser, where this user signed in by it before; else the address. */
@@ -167,9 +167,10 @@ const badCode = () =>
 
 /** A path of this server, without the base path; anything else is the list of containers. */
 export function ownPath(to: string): string {
-  if (!/^\/(?![/\\])[\x21-\x7e]*$/.test(to) || !URL.canParse(to, 'http://own.invalid')) return '/containers';
-  const url = new URL(to, 'http://own.invalid');
-  return url.host === 'own.invalid' && !/^\/(login|logout|setup)\b/.test(url.pathname)
-    ? url.pathname + url.search
-    : '/containers';
+  const isPath = /^\/[\x21-\x7e]*$/.test(to) && URL.canParse(to, 'http://own.invalid');
+  if (!isPath) return '/containers';
+  const { host, pathname, search } = new URL(to, 'http://own.invalid');
+  // Dots are resolved by now: what begins with two slashes would be another host.
+  const isOwn = host === 'own.invalid' && !/^\/(\/|(login|logout|setup)\b)/.test(pathname);
+  return isOwn ? pathname + search : '/containers';
 }

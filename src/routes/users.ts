@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
+import { checkNewPassword } from '../services/passwords.ts';
 import type { User, UserChange } from '../services/users.ts';
 import { userFormModel, userListModel } from '../views/models/access.ts';
 import * as schemas from './access-schemas.ts';
@@ -87,10 +88,11 @@ export function registerUsers(app: App, deps: Deps): void {
     if (isSelf && (next.locked || (next.role ?? before.role) !== before.role)) {
       throw new Problem('conflict', 'Nobody can lock themselves or change their own role: another admin can.');
     }
-    if (wanted.password) await users.setPassword(id, wanted.password);
-    const isOther = next.role !== before.role || next.locked === true || wanted.password || next.scope !== undefined;
+    if (wanted.password) checkNewPassword(wanted.password, before.name);
     const user = await users.change(id, next);
-    if (isOther && !isSelf) await sessions.endAll(id);
+    if (wanted.password) await users.setPassword(id, wanted.password);
+    const isOther = user.role !== before.role || user.locked || wanted.password || next.scope !== undefined;
+    if (isOther) await sessions.endAll(id, isSelf ? request.session.sessionId : undefined);
     return user;
   }
 
@@ -107,7 +109,8 @@ export function registerUsers(app: App, deps: Deps): void {
   async function remove(request: FastifyRequest): Promise<User> {
     const user = users.get(numberOf(request));
     noteFor(request, user.name);
-    users.checkRemoval(user.id);
+    // So that no new session begins behind those that end.
+    await users.change(user.id, { locked: true });
     await sessions.endAll(user.id);
     return users.remove(user.id);
   }

@@ -26,8 +26,8 @@ export type Passwords = ReturnType<typeof createPasswords>;
 export function createPasswords() {
   const waiting: (() => void)[] = [];
   let running = 0;
-  /** Compared with where there is no user of a name, so that both take the same time. */
-  let nobody: Promise<string> | undefined;
+  /** Compared with where there is no user of a name, so that both take the same time. No password is known to give it. */
+  const nobody = toText(randomBytes(saltBytes), randomBytes(keyBytes));
 
   /** @throws Problem `rate_limited` where too many wait */
   async function inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -50,7 +50,7 @@ export function createPasswords() {
   async function hash(password: string): Promise<string> {
     const salt = randomBytes(saltBytes);
     const key = await inTurn(() => deriveWith(password, salt, cost));
-    return `scrypt$${cost.N}$${cost.r}$${cost.p}$${salt.toString('base64')}$${key.toString('base64')}`;
+    return toText(salt, key);
   }
 
   return {
@@ -65,8 +65,7 @@ export function createPasswords() {
      * @throws Problem `rate_limited` where too many wait
      */
     async verify(password: string, kept: string | undefined): Promise<boolean> {
-      nobody ??= hash(randomBytes(saltBytes).toString('base64'));
-      const [, N, r, p, salt = '', key = ''] = (kept ?? (await nobody)).split('$');
+      const [, N, r, p, salt = '', key = ''] = (kept ?? nobody).split('$');
       const expected = Buffer.from(key, 'base64');
       const found = await inTurn(() =>
         deriveWith(password, Buffer.from(salt, 'base64'), { N: Number(N), r: Number(r), p: Number(p) }),
@@ -75,6 +74,9 @@ export function createPasswords() {
     },
   };
 }
+
+const toText = (salt: Buffer, key: Buffer) =>
+  `scrypt$${cost.N}$${cost.r}$${cost.p}$${salt.toString('base64')}$${key.toString('base64')}`;
 
 /** Equal characters can be typed in several ways, hence the normal form (NIST SP 800-63B, 5.1.1.2). */
 const deriveWith = (password: string, salt: Buffer, { N, r, p }: Cost) =>

@@ -17,7 +17,7 @@ const maxPerUser = 50;
 export type Sessions = ReturnType<typeof createSessions>;
 
 /** Creates the keeper of sessions, which are known by the hashes of their ids alone: a copy of the database opens none. */
-export function createSessions({ db }: Database) {
+export function createSessions({ db }: Database, now: () => number = Date.now) {
   const listeners = new Map<string, Set<() => void>>();
 
   async function end(ids: readonly string[]): Promise<void> {
@@ -28,7 +28,7 @@ export function createSessions({ db }: Database) {
 
   /** Ends what has outlived its time, and the oldest of a user who has very many. */
   async function prune(user: number): Promise<void> {
-    const ended = await db.selectFrom('sessions').select('id').where('ends_at', '<', Date.now()).execute();
+    const ended = await db.selectFrom('sessions').select('id').where('ends_at', '<=', now()).execute();
     const own = await db
       .selectFrom('sessions')
       .select('id')
@@ -44,33 +44,31 @@ export function createSessions({ db }: Database) {
     /** The session of an id that has not ended. */
     async find(id: string): Promise<Session | undefined> {
       const row = await db.selectFrom('sessions').selectAll().where('id', '=', keyOf(id)).executeTakeFirst();
-      if (!row || row.ends_at <= Date.now()) return undefined;
+      if (!row || row.ends_at <= now()) return undefined;
       const { user, client, started_at: startedAt, ends_at: endsAt } = row;
       return { user, client, startedAt, endsAt, data: JSON.parse(row.data) as object };
     },
 
-    /** Keeps a session; it goes on for the idle time from now, and no longer than the longest. */
-    async save(id: string, { user, data, client }: Pick<Session, 'user' | 'data' | 'client'>): Promise<void> {
-      const now = Date.now();
-      const before = await db
-        .selectFrom('sessions')
-        .select('started_at')
-        .where('id', '=', keyOf(id))
-        .executeTakeFirst();
-      const startedAt = before?.started_at ?? now;
-      const row = {
-        user,
-        data: JSON.stringify(data),
-        client,
-        seen_at: now,
-        ends_at: Math.min(now + idleMs, startedAt + longestMs),
-      };
+    /** Keeps a new session, for the idle time. */
+    async open(id: string, { user, data, client }: Pick<Session, 'user' | 'data' | 'client'>): Promise<void> {
+      const times = { started_at: now(), seen_at: now(), ends_at: now() + idleMs };
       await db
         .insertInto('sessions')
-        .values({ id: keyOf(id), started_at: startedAt, ...row })
-        .onConflict((conflict) => conflict.column('id').doUpdateSet(row))
+        .values({ id: keyOf(id), user, data: JSON.stringify(data), client, ...times })
         .execute();
-      if (!before) await prune(user);
+      await prune(user);
+    },
+
+    /** Lets one go on for the idle time from now, and no longer than the longest; one that has ended stays so. */
+    async renew(id: string, data: object): Promise<void> {
+      const row = await db.selectFrom('sessions').select('started_at').where('id', '=', keyOf(id)).executeTakeFirst();
+      if (!row) return;
+      const ends_at = Math.min(now() + idleMs, row.started_at + longestMs);
+      await db
+        .updateTable('sessions')
+        .set({ data: JSON.stringify(data), seen_at: now(), ends_at })
+        .where('id', '=', keyOf(id))
+        .execute();
     },
 
     /** Ends one by its id, at once. */
@@ -89,7 +87,7 @@ export function createSessions({ db }: Database) {
         .selectFrom('sessions')
         .selectAll()
         .where('user', '=', user)
-        .where('ends_at', '>', Date.now())
+        .where('ends_at', '>', now())
         .orderBy('seen_at', 'desc')
         .execute();
       return rows.map(({ id, client, started_at, seen_at }) => ({

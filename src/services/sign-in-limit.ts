@@ -1,4 +1,4 @@
-import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
 import { Problem } from '../errors.ts';
 
 /** Wrong passwords for one name from one client, and how long that client then waits for this name, s. */
@@ -19,32 +19,41 @@ export function createSignInLimit() {
   const clients = new RateLimiterMemory({ keyPrefix: 'client', ...perClient });
   const nameKey = (name: string, client: string) => `${name.trim().toLowerCase()} ${client}`;
 
+  /** @throws Problem `rate_limited` */
+  async function consume(limiter: RateLimiterMemory, key: string): Promise<void> {
+    try {
+      await limiter.consume(key);
+    } catch (refusal) {
+      const { msBeforeNext } = refusal as RateLimiterRes;
+      const minutes = Math.max(1, Math.ceil(msBeforeNext / 60_000));
+      throw new Problem('rate_limited', `Too many wrong passwords. Try again in ${minutes} min.`);
+    }
+  }
+
   return {
     /**
-     * Lets a try pass.
+     * Counts a try as a wrong one before it is made: many at once would all pass else.
      * @throws Problem `rate_limited`
      */
-    async check(name: string, client: string): Promise<void> {
-      const [ofName, ofClient] = await Promise.all([names.get(nameKey(name, client)), clients.get(client)]);
-      const isOver =
-        (ofName?.consumedPoints ?? 0) >= perName.points || (ofClient?.consumedPoints ?? 0) >= perClient.points;
-      if (!isOver) return;
-      const waitMs = Math.max(ofName?.msBeforeNext ?? 0, ofClient?.msBeforeNext ?? 0);
-      throw new Problem(
-        'rate_limited',
-        `Too many wrong passwords. Try again in ${Math.max(1, Math.ceil(waitMs / 60_000))} min.`,
-      );
+    async take(name: string, client: string): Promise<void> {
+      // Who waits for a name does not use up what others have behind the same address, nor the other way round.
+      await consume(names, nameKey(name, client));
+      try {
+        await consume(clients, client);
+      } catch (error) {
+        await names.reward(nameKey(name, client));
+        throw error;
+      }
     },
 
-    /** Counts a wrong one. */
-    async fail(name: string, client: string): Promise<void> {
-      // What is over the limit is refused by a rejection.
-      await Promise.allSettled([names.consume(nameKey(name, client)), clients.consume(client)]);
+    /** Takes a try back that was not made. */
+    async giveBack(name: string, client: string): Promise<void> {
+      await Promise.all([names.reward(nameKey(name, client)), clients.reward(client)]);
     },
 
-    /** Forgets the wrong ones before a right one. */
+    /** Takes a right one back, and forgets the wrong ones before it. */
     async succeed(name: string, client: string): Promise<void> {
-      await names.delete(nameKey(name, client));
+      await Promise.all([names.delete(nameKey(name, client)), clients.reward(client)]);
     },
   };
 }

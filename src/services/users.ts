@@ -3,6 +3,7 @@ import { Problem } from '../errors.ts';
 import { type Role, roles, type Scope } from './capabilities.ts';
 import type { Database, UsersTable } from './database.ts';
 import { checkNewPassword, type Passwords } from './passwords.ts';
+import { createReadWriteLock } from './read-write-lock.ts';
 
 /** Somebody who may sign in; times in ms since 1970. */
 export type User = {
@@ -32,6 +33,8 @@ export type Users = Awaited<ReturnType<typeof createUsers>>;
 export async function createUsers({ db }: Database, passwords: Passwords) {
   const rows = await db.selectFrom('users').selectAll().execute();
   const byId = new Map(rows.map((row) => [row.id, toUser(row)]));
+  /** Changes come one at a time: two admins who remove each other at once would leave none. */
+  const { write: inTurn } = createReadWriteLock();
 
   const named = (name: string) => [...byId.values()].find((user) => isSameName(user.name, name));
 
@@ -44,13 +47,17 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
 
   /** @throws Problem `invalid`, `conflict` */
   async function add({ name: wanted, password, role, scope }: NewUser): Promise<User> {
-    const name = wanted.trim();
+    // Some keyboards send letters and their accents apart.
+    const name = wanted.trim().normalize('NFC');
     if (!namePattern.test(name)) {
       throw new Problem('invalid', 'username: takes 1 to 64 letters, digits, spaces and "_.@+-".');
     }
     checkNewPassword(password, name);
     const hash = await passwords.hash(password);
-    // Both may have come meanwhile.
+    return inTurn(() => insert(name, hash, role, scope));
+  }
+
+  async function insert(name: string, hash: string, role: Role, scope: Scope): Promise<User> {
     if (named(name)) throw new Problem('conflict', `There is a user ${name} already.`);
     if (byId.size >= maxUsers) throw new Problem('conflict', `There are ${maxUsers} users already, which is the most.`);
     const now = Date.now();
@@ -68,9 +75,10 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
     return user;
   }
 
-  /** @throws Problem `not_found`, or `conflict` for the last admin
-   */
-  async function change(id: number, wanted: UserChange): Promise<User> {
+  /** @throws Problem `not_found`, or `conflict` for the last admin */
+  const change = (id: number, wanted: UserChange): Promise<User> => inTurn(() => update(id, wanted));
+
+  async function update(id: number, wanted: UserChange): Promise<User> {
     const before = get(id);
     const next = { ...before, ...wanted };
     if (!isRuling(next)) keepAdmin(before);
@@ -81,7 +89,9 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
   }
 
   /** @throws Problem `not_found`, or `conflict` for the last admin */
-  async function remove(id: number): Promise<User> {
+  const remove = (id: number): Promise<User> => inTurn(() => erase(id));
+
+  async function erase(id: number): Promise<User> {
     const user = get(id);
     keepAdmin(user);
     await db.deleteFrom('users').where('id', '=', id).execute();
@@ -92,19 +102,29 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
   /** @throws Problem `not_found`, `invalid` */
   async function setPassword(id: number, password: string): Promise<void> {
     checkNewPassword(password, get(id).name);
-    const now = Date.now();
     const hash = await passwords.hash(password);
-    await db.updateTable('users').set({ password: hash, password_at: now }).where('id', '=', id).execute();
-    byId.set(id, { ...get(id), passwordAt: now });
+    await inTurn(() => replacePassword(id, hash));
+  }
+
+  async function replacePassword(id: number, hash: string): Promise<void> {
+    const user = { ...get(id), passwordAt: Date.now() };
+    const columns = { password: hash, password_at: user.passwordAt };
+    await db.updateTable('users').set(columns).where('id', '=', id).execute();
+    byId.set(id, user);
   }
 
   /** The user whose name and password these are, if they may sign in. It takes as long where there is none. */
   async function verify(name: string, password: string): Promise<User | undefined> {
     const user = named(name);
-    const row = user && (await db.selectFrom('users').select('password').where('id', '=', user.id).executeTakeFirst());
-    const isRight = await passwords.verify(password, row?.password);
+    const kept = await passwordOf(user?.id);
+    const isRight = await passwords.verify(password, kept);
+    // That took a while, in which the user may have been locked or given another password.
     const found = user && byId.get(user.id);
-    return isRight && found && !found.locked ? found : undefined;
+    return isRight && found && !found.locked && (await passwordOf(found.id)) === kept ? found : undefined;
+  }
+
+  async function passwordOf(id = 0): Promise<string | undefined> {
+    return (await db.selectFrom('users').select('password').where('id', '=', id).executeTakeFirst())?.password;
   }
 
   /** @throws Problem `conflict` where nobody else could change anything here */
@@ -124,8 +144,6 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
     remove,
     setPassword,
     verify,
-    /** @throws Problem `not_found`, or `conflict` for the last admin */
-    checkRemoval: (id: number) => keepAdmin(get(id)),
   };
 }
 

@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import SQLite from 'better-sqlite3';
 import t from 'tap';
 import { type AppOptions, startApp, until } from '../support/app.ts';
 import { createPerson } from '../support/people.ts';
@@ -126,6 +128,13 @@ t.test('the way back after signing in leads nowhere else', async (t) => {
     '//evil.example',
     '/\\evil.example',
     '/\t/evil.example',
+    '/..//evil.example',
+    '/.//evil.example/x',
+    '/containers/../..//evil.example',
+    '/%2e%2e//evil.example',
+    '/..\\\\evil.example',
+    '/containers\r\nset-cookie: a=b',
+    '/containers\u2028',
     'javascript:alert(1)',
     '/logout',
   ]) {
@@ -183,4 +192,77 @@ t.test('there is no setup where there is a user', async (t) => {
   const app = await start(t);
   t.equal(app.app.setupPath(), '');
   t.equal((await app.get('/setup?code=AAAAAAAAAAAAAAAAAAAAAA')).status, 403);
+});
+
+t.test('line ends in what is typed do not get into the headers', async (t) => {
+  const app = await start(t);
+  const injected = 'admin\r\nset-cookie: injected=1\r\n\r\n<b>';
+  const answers = [
+    await createPerson(app).form('/login', { username: injected, password, to: injected }),
+    await createPerson(app).form('/login', { username: 'admin', password, to: `/${injected}` }),
+    await createPerson(app).get(`/login?to=${encodeURIComponent(`/${injected}`)}`),
+    await createPerson(app).get(`/containers/${encodeURIComponent(injected)}`),
+  ];
+  t.strictSame(
+    answers.map(({ status }) => status),
+    [401, 303, 200, 303],
+  );
+  for (const { headers, text } of answers) {
+    t.notMatch(headers['set-cookie'] ?? '', 'injected');
+    t.notMatch(text, '<b>');
+  }
+});
+
+t.test('a body that is too large is refused before any password is looked at', async (t) => {
+  const app = await start(t);
+  const person = createPerson(app);
+  t.equal((await person.form('/login', { username: 'admin', password: 'x'.repeat(70_000) })).status, 413);
+  t.equal((await person.form('/login', { username: 'admin', password: 'x'.repeat(201) })).status, 400);
+  t.equal((await person.form('/login', { username: 'x'.repeat(65), password })).status, 400);
+  t.equal((await person.json('POST', '/login', { username: ['admin'], password: { $ne: '' } })).status, 400);
+  t.equal((await person.signIn('admin', password)).status, 303);
+});
+
+t.test('nobody signs in by a name of another host', async (t) => {
+  const app = await start(t);
+  for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example:3000']) {
+    const person = createPerson(app);
+    const answer = await person.form('/login', { username: 'admin', password }, { host });
+    t.equal(answer.status, 421, host);
+    t.notOk(answer.headers['set-cookie'], host);
+    t.equal((await person.get('/login', { host })).status, 421, host);
+  }
+  const forwarded = { 'x-forwarded-host': 'evil.example', forwarded: 'host=evil.example' };
+  const answer = await createPerson(app).form('/login', { username: 'admin', password }, forwarded);
+  t.equal(answer.headers.location, '/containers', 'what a proxy is not trusted to say changes nothing');
+});
+
+t.test('many tries at once are counted as one after the other', async (t) => {
+  const app = await start(t);
+  const tries = Array.from({ length: 12 }, (_, n) => createPerson(app).signIn('admin', `wrong ${n}`));
+  const statuses = (await Promise.all(tries)).map(({ status }) => status).sort();
+  t.strictSame(statuses, [...Array(5).fill(401), ...Array(7).fill(429)]);
+});
+
+t.test('right passwords use nothing up', async (t) => {
+  const app = await start(t);
+  for (let n = 0; n < 7; n++) t.equal((await createPerson(app).signIn('admin', password)).status, 303);
+});
+
+t.test('an answer under way when somebody signs out does not bring the session back', async (t) => {
+  const app = await start(t);
+  const person = createPerson(app);
+  await person.signIn('admin', password);
+  // Long unseen: the answer writes it down again.
+  const file = new SQLite(join(app.dataDir, 'fairlead.db'));
+  file.exec("update sessions set data = json_set(data, '$.seenAt', 1)");
+  file.close();
+  const cookie = person.headers();
+  const slow = app.engine.faults.hang({ method: 'POST', path: /\/stop$/ });
+  const stopping = app.send('POST', '/api/containers/web/stop', cookie);
+  await until(() => app.engine.requestsTo('POST', /\/stop$/).length === 1, 'the stop is under way');
+  await person.form('/logout');
+  slow.remove();
+  await stopping;
+  t.equal((await app.get('/api/containers', cookie)).status, 401);
 });
