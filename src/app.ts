@@ -429,15 +429,10 @@ async function registerGuards(app: App, config: Config, services: Services) {
   const { live, attention, inventory, audit } = services;
   app.addHook('onRoute', (route) => {
     const path = route.url.slice(route.prefix.length) || '/';
-    const methods = [route.method].flat();
-    const access = accessOfRoute(methods[0] ?? 'GET', path);
+    const access = accessOfRoute([route.method].flat(), path);
     route.config = { ...route.config, access, path };
   });
   auditRequests(app, audit);
-  app.addHook('preHandler', async (request) => {
-    const { access } = request.routeOptions.config;
-    if (access) checkAccess(access, request.principal, config);
-  });
   app.addHook('preHandler', async (request, reply) => {
     if (request.routeOptions.config.access === 'public') return;
     // Machines ask again and again: each time once.
@@ -456,12 +451,15 @@ async function registerGuards(app: App, config: Config, services: Services) {
   await app.register(fastifySession, sessionOptions({ config, sessions: services.sessions }));
   await app.register(fastifyFormbody, { bodyLimit });
   await app.register(fastifyWebsocket, { options: { maxPayload: 1024 }, preClose: () => drainSockets(app, live) });
-  // Behind the plugins' own hooks: a refusal has their headers too, and a refused upgrade's connection is ended by them.
-  app.addHook('onRequest', async (request) => {
+  // Behind the plugins' own hooks: a refusal has their headers, counts to the limit of requests, and a refused upgrade's
+  // connection is ended by them. Before anything that was sent along is read: only who may send it is told its faults.
+  app.addHook('preParsing', async (request) => {
     checkHost(request, config);
     checkSite(request);
     checkUpgrade(request, config);
     request.principal = await identify(request, { config, ...services });
+    const { access } = request.routeOptions.config;
+    if (access) checkAccess(access, request.principal, config);
   });
   app.decorateRequest('principal');
   await app.register(fastifySwagger, openApiOptions);

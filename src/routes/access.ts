@@ -189,13 +189,13 @@ const topics: Record<string, Access> = {
 };
 
 /**
- * What a route asks for; HEAD is GET.
+ * What a route asks for, which is the same for all its methods; HEAD is GET.
  * @throws Error for a route that is not in the table
  */
-export function accessOfRoute(method: string, path: string): Access {
-  const access = routes[`${method === 'HEAD' ? 'GET' : method} ${path}`];
-  if (!access) throw new Error(`The route ${method} ${path} is not in the access table.`);
-  return access;
+export function accessOfRoute(methods: readonly string[], path: string): Access {
+  const [access, ...others] = methods.map((method) => routes[`${method === 'HEAD' ? 'GET' : method} ${path}`]);
+  if (access && others.every((other) => other === access)) return access;
+  throw new Error(`The route ${methods.join(', ')} ${path} is not in the access table.`);
 }
 
 /**
@@ -214,7 +214,8 @@ export function accessOfTopic(kind: string): Access {
  */
 export function checkAccess(access: Access, principal: Principal | undefined, config: Config): void {
   if (access === 'public') return;
-  if (!principal) throw new Problem('unauthenticated', 'Sign in first.');
+  if (!principal)
+    throw new Problem('unauthenticated', 'Sign in first, or send a token that is known and has not ended.');
   if (access === 'self') return;
   if (!principal.capabilities.has(access)) {
     throw new Problem('forbidden', `This asks for the capability ${access}, which ${principal.name} does not have.`);

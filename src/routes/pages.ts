@@ -3,7 +3,7 @@ import type { Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { morph, partial } from '../feeds/frames.ts';
 import type { Container } from '../services/containers.ts';
-import type { Message, ViewContext } from '../views/models/context.ts';
+import { type Message, toShared, type ViewContext } from '../views/models/context.ts';
 import { engineModel } from '../views/models/engine.ts';
 import { toLogDisplay } from '../views/models/log-display.ts';
 import { operationsNowModel } from '../views/models/operations.ts';
@@ -17,7 +17,7 @@ export type PageHead = {
   operation?: number;
   /** Whether it is loaded again every few seconds where scripts are off. */
   reloads?: boolean;
-  /** Whether it is for who has not signed in: it tells nothing of the engine and follows nothing. */
+  /** Whether it tells nothing of the engine and follows nothing, as every page for who has not signed in. */
   isBare?: boolean;
   topics: readonly string[];
   parameters?: Record<string, string>;
@@ -48,19 +48,32 @@ export function viewContext(
   };
 }
 
-/** Everything around a page's body. */
-function shell(request: FastifyRequest, deps: Deps, head: PageHead, messages: Message[]) {
-  const { config, inventory, docker, assets } = deps;
+/** What is around a page's body, for anybody. */
+function bareShell(request: FastifyRequest, deps: Deps, head: PageHead) {
+  const { config, assets } = deps;
+  const context = viewContext(request, deps);
   return {
     ...head,
     ...preferencesOf(request),
+    ...toShared(context),
     demo: config.demo,
+    assets,
+    isBare: true,
+    live: null,
+    now: null,
+  };
+}
+
+/** The same with what goes on, for who has signed in. */
+function fullShell(request: FastifyRequest, deps: Deps, head: PageHead) {
+  const { config, inventory, docker } = deps;
+  return {
+    ...bareShell(request, deps, head),
+    isBare: false,
     readOnly: config.readOnly,
     user: request.principal?.kind === 'user' ? request.principal.name : null,
-    live: head.isBare ? null : liveUrl(config.basePath, head.topics, head.parameters),
+    live: liveUrl(config.basePath, head.topics, head.parameters),
     engine: engineModel(inventory.engine(), docker.addressText),
-    assets,
-    messages,
     ...operationsNowModel(deps.operations.current(), viewContext(request, deps), head.operation),
   };
 }
@@ -91,7 +104,8 @@ export function sendPage(
   messages: Message[] = [],
 ) {
   const shown = [...deps.messages.take(request, reply), ...messages];
-  return reply.type('text/html; charset=utf-8').view('layouts/page', { ...shell(request, deps, head, shown), body });
+  const shell = request.principal && !head.isBare ? fullShell(request, deps, head) : bareShell(request, deps, head);
+  return reply.type('text/html; charset=utf-8').view('layouts/page', { ...shell, messages: shown, body });
 }
 
 /** What a page shows of something that was done, in the place of what was done before. */

@@ -32,7 +32,7 @@ const usedRestMs = 60_000;
 export type Tokens = Awaited<ReturnType<typeof createTokens>>;
 
 /** Creates the keeper of tokens, which are known by their hashes alone. All are held, as each request may bring one. */
-export async function createTokens({ db }: Database) {
+export async function createTokens({ db }: Database, now: () => number = Date.now) {
   const rows = await db.selectFrom('tokens').selectAll().execute();
   const byHash = new Map(rows.map((row) => [row.hash, toToken(row)]));
   const listeners = new Set<(id: number) => void>();
@@ -43,9 +43,11 @@ export async function createTokens({ db }: Database) {
    */
   async function add(wanted: NewToken): Promise<{ token: Token; text: string }> {
     const name = wanted.name.trim();
-    if (name === '' || name.length > maxName) throw new Problem('invalid', `name: takes 1 to ${maxName} characters.`);
+    if (name === '' || name.length > maxName || /\p{C}/u.test(name)) {
+      throw new Problem('invalid', `name: takes 1 to ${maxName} characters that can be seen.`);
+    }
     if (wanted.capabilities.length === 0) throw new Problem('invalid', 'capabilities: name at least one.');
-    if (wanted.expiresAt !== null && wanted.expiresAt <= Date.now()) {
+    if (wanted.expiresAt !== null && wanted.expiresAt <= now()) {
       throw new Problem('invalid', 'expiresAt: must be in the future.');
     }
     if (byHash.size >= maxTokens)
@@ -60,7 +62,7 @@ export async function createTokens({ db }: Database) {
         capabilities: JSON.stringify([...new Set(wanted.capabilities)]),
         scope: wanted.scope === null ? null : JSON.stringify(wanted.scope),
         owner: wanted.owner,
-        created_at: Date.now(),
+        created_at: now(),
         expires_at: wanted.expiresAt,
         used_at: null,
       })
@@ -86,11 +88,11 @@ export async function createTokens({ db }: Database) {
   async function identify(text: string): Promise<Principal | undefined> {
     const hash = pattern.test(text) ? hashOf(text) : '';
     const token = byHash.get(hash);
-    const now = Date.now();
-    if (!token || (token.expiresAt !== null && token.expiresAt <= now)) return undefined;
-    if (token.usedAt === null || now - token.usedAt > usedRestMs) {
-      byHash.set(hash, { ...token, usedAt: now });
-      await db.updateTable('tokens').set({ used_at: now }).where('id', '=', token.id).execute();
+    if (!token || hasEnded(token)) return undefined;
+    const usedAt = now();
+    if (token.usedAt === null || usedAt - token.usedAt > usedRestMs) {
+      byHash.set(hash, { ...token, usedAt });
+      await db.updateTable('tokens').set({ used_at: usedAt }).where('id', '=', token.id).execute();
     }
     return {
       name: `token ${token.name}`,
@@ -102,6 +104,8 @@ export async function createTokens({ db }: Database) {
     };
   }
 
+  const hasEnded = ({ expiresAt }: Token) => expiresAt !== null && expiresAt <= now();
+
   return {
     list: (): Token[] => [...byHash.values()].sort((a, b) => b.id - a.id),
     add,
@@ -110,7 +114,7 @@ export async function createTokens({ db }: Database) {
     /** Whether a token is there and has not ended. */
     isGood: (id: number): boolean => {
       const token = [...byHash.values()].find((each) => each.id === id);
-      return token !== undefined && (token.expiresAt === null || token.expiresAt > Date.now());
+      return token !== undefined && !hasEnded(token);
     },
     /** Tells which was revoked: what it has open ends. */
     onRemove: (listener: (id: number) => void) => {
