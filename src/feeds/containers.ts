@@ -70,7 +70,7 @@ export function busyWith({ operations }: Pick<Deps, 'operations'>, claim: string
 
 /**
  * Opens the feed of a list with its own query: it keeps that view true, row by row. Rows are rendered once for all
- * lists with the same host name, and only where something in them changed.
+ * lists with the same host name whose viewers may do the same, and only where something in them changed.
  */
 export function openContainerList(
   deps: Deps,
@@ -79,7 +79,7 @@ export function openContainerList(
   context: () => ViewContext,
 ): OpenFeed {
   return (push, fail) => {
-    const { rows, release } = rowCaches.take(audience.host);
+    const { rows, release } = rowCaches.take(JSON.stringify([audience.host, context().can]));
     let shown = build();
     const draw = guard(fail, update);
     const throttle = createThrottle(draw, frameMs);
@@ -156,29 +156,29 @@ function toGroupView(deps: Deps, rows: RowViews, model: GroupModel): GroupView {
 /** The rows as they are on pages; the same object as long as nothing in a row changed. */
 export type RowViews = (model: RowModel) => RowView | undefined;
 
-/** The rows of each host name that somebody comes under. */
+/** The rows of each audience: a host name that somebody comes under, and what they may do. */
 export type RowCaches = ReturnType<typeof createRowCaches>;
 
-/** Creates the caches of rows: one a host name, kept from the first of its feeds to the last. */
+/** Creates the caches of rows: one an audience, kept from the first of its feeds to the last. */
 export function createRowCaches(deps: Deps) {
   const caches = new Map<string, RowCache & { users: number }>();
   return {
-    /** The rows of a host name, and how to let go of them: to be called once. */
-    take(host: string): { rows: RowViews; release: () => void } {
-      const cache = caches.get(host) ?? { ...createRowViews(deps), users: 0 };
-      caches.set(host, cache);
+    /** The rows of an audience, and how to let go of them: to be called once. */
+    take(audience: string): { rows: RowViews; release: () => void } {
+      const cache = caches.get(audience) ?? { ...createRowViews(deps), users: 0 };
+      caches.set(audience, cache);
       cache.users++;
       return {
         rows: cache.rows,
         release() {
           if (--cache.users > 0) return;
-          caches.delete(host);
+          caches.delete(audience);
           cache.close();
         },
       };
     },
 
-    /** How many host names have rows now. */
+    /** How many audiences have rows now. */
     size: () => caches.size,
   };
 }
@@ -187,7 +187,7 @@ type Known = { container: unknown; figures: unknown; words: string; work: string
 
 type RowCache = { rows: RowViews; close: () => void };
 
-/** Creates the rows for everybody who reaches this server under the same host name. */
+/** Creates the rows for everybody who reaches this server under the same host name and may do the same. */
 function createRowViews(deps: Deps): RowCache {
   const known = new Map<string, Known>();
   const close = deps.inventory.onChange((change) => {
