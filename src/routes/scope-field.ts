@@ -8,7 +8,10 @@ const pattern = /^[\w.*-]{1,255}$/u;
  * @throws Problem `invalid`
  */
 export function toScope(value: string | readonly string[] | undefined): Scope {
-  const items = (typeof value === 'string' ? value.split(',') : (value ?? []))
+  // What a form sends as one text may come as a list of that one.
+  const items = [value ?? []]
+    .flat()
+    .flatMap((item) => item.split(','))
     .map((item) => item.trim())
     .filter(Boolean);
   const wrong = items.find((item) => !pattern.test(item));

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
@@ -85,14 +86,15 @@ export function registerUsers(app: App, deps: Deps): void {
     noteFor(request, before.name);
     const next = toChange(wanted);
     const isSelf = request.principal?.userId === id;
-    if (isSelf && (next.locked || (next.role ?? before.role) !== before.role)) {
-      throw new Problem('conflict', 'Nobody can lock themselves or change their own role: another admin can.');
+    const isOther = next.locked === true || isOtherRight(before, next);
+    if (isSelf && isOther) {
+      const words = 'Nobody can lock themselves or change their own role and what they see: another admin can.';
+      throw new Problem('conflict', words);
     }
     if (wanted.password) checkNewPassword(wanted.password, before.name);
     const user = await users.change(id, next);
     if (wanted.password) await users.setPassword(id, wanted.password);
-    const isOther = user.role !== before.role || user.locked || wanted.password || next.scope !== undefined;
-    if (isOther) await sessions.endAll(id, isSelf ? request.session.sessionId : undefined);
+    if (isOther || wanted.password) await sessions.endAll(id, isSelf ? request.session.sessionId : undefined);
     return user;
   }
 
@@ -120,6 +122,10 @@ export function registerUsers(app: App, deps: Deps): void {
     return reply.redirect(`${config.basePath}/users`, 303);
   }
 }
+
+/** Whether a change gives or takes something: what a form sends along unchanged does not. */
+const isOtherRight = (before: User, { role = before.role, scope = before.scope }: UserChange) =>
+  role !== before.role || !isDeepStrictEqual(scope, before.scope);
 
 const toChange = ({ role, projects, locked }: Static<typeof schemas.UserChangeBody>): UserChange => ({
   ...(role !== undefined && { role }),

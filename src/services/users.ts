@@ -22,6 +22,8 @@ export type UserChange = { role?: Role; scope?: Scope; locked?: boolean };
 
 const maxUsers = 1_000;
 const namePattern = /^[\p{L}\p{N}][\p{L}\p{N} _.@+-]{0,63}$/u;
+/** What is written down of who did something begins so for a token: nobody may be taken for one. */
+const tokenPattern = /^token\b/i;
 
 /** The users of this program. */
 export type Users = Awaited<ReturnType<typeof createUsers>>;
@@ -49,8 +51,11 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
   async function add({ name: wanted, password, role, scope }: NewUser): Promise<User> {
     // Some keyboards send letters and their accents apart.
     const name = wanted.trim().normalize('NFC');
-    if (!namePattern.test(name)) {
-      throw new Problem('invalid', 'username: takes 1 to 64 letters, digits, spaces and "_.@+-".');
+    if (!namePattern.test(name) || tokenPattern.test(name)) {
+      throw new Problem(
+        'invalid',
+        'username: takes 1 to 64 letters, digits, spaces and "_.@+-", and not "token" first.',
+      );
     }
     checkNewPassword(password, name);
     const hash = await passwords.hash(password);
