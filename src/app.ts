@@ -18,7 +18,7 @@ import { Problem } from './errors.ts';
 import { createAlertTexts } from './feeds/alert-texts.ts';
 import { createRowFigures } from './feeds/row-figures.ts';
 import { createEta, type Render, viewsFolder } from './render.ts';
-import { type Access, accessOfRoute, checkAccess } from './routes/access.ts';
+import { type Access, accessOfRoute, checkAccess, checkScope, isRouteForLimited } from './routes/access.ts';
 import { registerAlerts } from './routes/alerts.ts';
 import { registerAssets } from './routes/assets.ts';
 import { auditRequests, registerAudit } from './routes/audit.ts';
@@ -41,6 +41,7 @@ import { registerPreferences } from './routes/preferences.ts';
 import { registerProjects } from './routes/projects.ts';
 import { registerRebuild } from './routes/rebuild.ts';
 import { Problem as ProblemSchema } from './routes/schemas.ts';
+import { createDepsOf } from './routes/scoped-deps.ts';
 import { registerSignIn } from './routes/sign-in.ts';
 import { registerStats } from './routes/stats.ts';
 import { registerTokens } from './routes/tokens.ts';
@@ -93,6 +94,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What the access table asks for. */
     access?: Access;
+    /** Whether it is open to who sees some containers only. */
+    isForLimited?: boolean;
     /** As the access table has it, without the base path. */
     path?: string;
     /** Whether it is asked for by machines, all the time. */
@@ -429,8 +432,9 @@ async function registerGuards(app: App, config: Config, services: Services) {
   const { live, attention, inventory, audit } = services;
   app.addHook('onRoute', (route) => {
     const path = route.url.slice(route.prefix.length) || '/';
-    const access = accessOfRoute([route.method].flat(), path);
-    route.config = { ...route.config, access, path };
+    const methods = [route.method].flat();
+    const access = accessOfRoute(methods, path);
+    route.config = { ...route.config, access, isForLimited: isRouteForLimited(methods, path), path };
   });
   auditRequests(app, audit);
   app.addHook('preHandler', async (request, reply) => {
@@ -458,8 +462,10 @@ async function registerGuards(app: App, config: Config, services: Services) {
     checkSite(request);
     checkUpgrade(request, config);
     request.principal = await identify(request, { config, ...services });
-    const { access } = request.routeOptions.config;
-    if (access) checkAccess(access, request.principal, config);
+    const { access, isForLimited = false } = request.routeOptions.config;
+    if (!access) return;
+    checkAccess(access, request.principal, config);
+    checkScope(isForLimited, request.principal);
   });
   app.decorateRequest('principal');
   await app.register(fastifySwagger, openApiOptions);
@@ -511,27 +517,28 @@ async function registerRoutes(app: App, config: Config, services: Services, rend
   const rowFigures = createRowFigures(services.stats);
   const messages = createMessages(config.basePath || '/');
   const deps: Deps = { ...services, config, render, rowFigures, assets, messages };
+  const depsOf = createDepsOf(deps);
   registerErrors(app, deps);
   registerHealth(app, services);
   registerMetrics(app, services);
   registerPreferences(app, deps);
   registerDashboard(app, deps);
-  registerContainers(app, deps);
-  registerLogs(app, deps);
-  registerMergedLogs(app, deps);
-  registerStats(app, deps);
-  registerProjects(app, deps);
-  registerRebuild(app, deps);
+  registerContainers(app, depsOf);
+  registerLogs(app, depsOf);
+  registerMergedLogs(app, depsOf);
+  registerStats(app, depsOf);
+  registerProjects(app, depsOf);
+  registerRebuild(app, depsOf);
   registerImageWork(app, deps);
   registerImages(app, deps);
-  registerOperations(app, deps);
-  registerEvents(app, deps);
+  registerOperations(app, depsOf);
+  registerEvents(app, depsOf);
   registerAlerts(app, deps);
   registerSignIn(app, deps);
   registerUsers(app, deps);
   registerTokens(app, deps);
   registerAudit(app, deps);
-  registerLive(app, deps);
+  registerLive(app, deps, depsOf);
   app.get('/', (_request, reply) => reply.redirect(`${config.basePath}/containers`, 302));
   app.get('/api/openapi.json', () => app.swagger());
 }

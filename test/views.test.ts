@@ -58,8 +58,18 @@ const eta = createEta();
 const now = Date.parse('2025-01-24T14:15:00Z');
 const id = 'ab'.repeat(32);
 const imageId = `sha256:${'cd'.repeat(32)}`;
-const all: Can = { control: true, remove: true, images: true, rebuild: true, alerts: true, admin: true, reveal: true };
+const all: Can = {
+  all: true,
+  control: true,
+  remove: true,
+  images: true,
+  rebuild: true,
+  alerts: true,
+  admin: true,
+  reveal: true,
+};
 const nothing: Can = {
+  all: true,
   control: false,
   remove: false,
   images: false,

@@ -189,11 +189,110 @@ const topics: Record<string, Access> = {
 };
 
 /**
+ * The routes that are open to who sees some containers only, besides what asks for a sign-in or for nothing: each shows
+ * what they see, and no more. Whatever is not here is about all containers, and refused to them.
+ */
+const routesForLimited = new Set([
+  'GET /',
+  'GET /live',
+  'GET /api/openapi.json',
+  'POST /preferences',
+
+  'GET /containers',
+  'GET /fragments/containers',
+  'GET /api/containers',
+  'GET /containers/:id',
+  'GET /fragments/containers/:id',
+  'GET /api/containers/:id',
+  'GET /containers/:id/remove',
+  'POST /containers/:id/remove',
+  'POST /api/containers/:id/remove',
+  'GET /containers/:id/reveal',
+  'POST /containers/:id/reveal',
+  'GET /containers/:id/rebuild',
+  'GET /fragments/containers/:id/rebuild',
+  'GET /api/containers/:id/rebuild',
+  'POST /containers/:id/rebuild',
+  'POST /api/containers/:id/rebuild',
+  'POST /containers/:id/:action',
+  'POST /api/containers/:id/:action',
+
+  'GET /containers/:id/logs',
+  'GET /fragments/containers/:id/logs',
+  'GET /api/containers/:id/logs',
+  'GET /containers/:id/stats',
+  'GET /fragments/containers/:id/stats',
+  'GET /api/containers/:id/stats',
+  'GET /containers/:id/timeline',
+  'GET /fragments/containers/:id/timeline',
+  'GET /api/containers/:id/timeline',
+
+  'GET /logs',
+  'GET /fragments/logs',
+  'GET /api/logs',
+
+  'GET /projects/:project',
+  'GET /fragments/projects/:project',
+  'GET /api/projects/:project',
+  'GET /projects/:project/logs',
+  'GET /fragments/projects/:project/logs',
+  'GET /api/projects/:project/logs',
+  'GET /projects/:project/rebuild',
+  'POST /projects/:project/rebuild',
+  'POST /api/projects/:project/rebuild',
+  'POST /projects/:project/:action',
+  'POST /api/projects/:project/:action',
+
+  // Of these, what they asked for themselves.
+  'GET /operations',
+  'GET /fragments/operations',
+  'GET /api/operations',
+  'GET /operations/:n',
+  'GET /fragments/operations/:n',
+  'GET /api/operations/:n',
+  'POST /operations/:n/cancel',
+  'POST /api/operations/:n/cancel',
+  'POST /operations/:n/abandon',
+  'POST /api/operations/:n/abandon',
+  'POST /operations/:n/dismiss',
+  'POST /api/operations/:n/dismiss',
+]);
+
+/** The same for topics. */
+const topicsForLimited = new Set([
+  'containers',
+  'container',
+  'head',
+  'project',
+  'logs',
+  'stats',
+  'timeline',
+  'operations',
+  'operation',
+]);
+
+/** Whether a route is open to who sees some containers only; HEAD is GET. */
+export function isRouteForLimited(methods: readonly string[], path: string): boolean {
+  const access = accessOfRoute(methods, path);
+  return (
+    access === 'public' || access === 'self' || methods.every((method) => routesForLimited.has(keyOf(method, path)))
+  );
+}
+
+/** Whether a topic is open to who sees some containers only. */
+export const isTopicForLimited = (kind: string): boolean => topicsForLimited.has(kind);
+
+/** All routes, as `GET /path`, and all topics that there may be. */
+export const tables = { routes: Object.keys(routes), topics: Object.keys(topics) } as const;
+
+const keyOf = (method: string, path: string) => `${method === 'HEAD' ? 'GET' : method} ${path}`;
+
+/**
  * What a route asks for, which is the same for all its methods; HEAD is GET.
  * @throws Error for a route that is not in the table
  */
 export function accessOfRoute(methods: readonly string[], path: string): Access {
-  const [access, ...others] = methods.map((method) => routes[`${method === 'HEAD' ? 'GET' : method} ${path}`]);
+  const [access, ...others] = methods.map((method) => routes[keyOf(method, path)]);
   if (access && others.every((other) => other === access)) return access;
   throw new Error(`The route ${methods.join(', ')} ${path} is not in the access table.`);
 }
@@ -225,17 +324,28 @@ export function checkAccess(access: Access, principal: Principal | undefined, co
   }
 }
 
+/**
+ * Lets somebody pass who sees everything, or where what they ask for is open to who does not.
+ * @throws Problem `forbidden`
+ */
+export function checkScope(isForLimited: boolean, principal: Principal | undefined): void {
+  if (isForLimited || !principal || principal.scope === null) return;
+  throw new Problem('forbidden', 'You may see some containers only; this page is about all of them.');
+}
+
 /** What somebody may do under these settings. */
 export function offers(config: Config, principal: Principal | undefined): Can {
   const may = (capability: Capability) =>
     principal?.capabilities.has(capability) === true && !(config.readOnly && changing.has(capability));
+  const all = principal?.scope === null;
   return {
+    all,
     control: may('control'),
     remove: may('remove'),
-    images: may('images'),
+    images: all && may('images'),
     rebuild: may('rebuild'),
-    alerts: may('alerts'),
-    admin: may('admin'),
+    alerts: all && may('alerts'),
+    admin: all && may('admin'),
     reveal: may('admin'),
   };
 }

@@ -29,6 +29,7 @@ import {
   wayBack,
 } from './pages.ts';
 import * as schemas from './schemas.ts';
+import type { DepsOf } from './scoped-deps.ts';
 import { renderCharts } from './stats.ts';
 
 const actions = ['start', 'stop', 'restart', 'pause', 'unpause', 'kill'] as const satisfies readonly ContainerAction[];
@@ -51,15 +52,16 @@ const done: Record<ContainerAction, string> = {
 };
 
 /** Containers: the list, one of them, and what can be done to it. */
-export function registerContainers(app: App, deps: Deps): void {
+export function registerContainers(app: App, depsOf: DepsOf): void {
   const find = (request: FastifyRequest) =>
-    resolveContainer(deps, (request.params as { id: string }).id, checkContainerRef);
+    resolveContainer(depsOf(request), (request.params as { id: string }).id, checkContainerRef);
 
   // ── the list ──
 
   const listSchema = { schema: { querystring: schemas.ListQuery } };
 
   app.get('/containers', listSchema, (request, reply) => {
+    const deps = depsOf(request);
     const model = containerListModel(deps, request.query, viewContext(request, deps));
     const body = deps.render('pages/containers', model);
     const head = { title: 'Containers', nav: 'containers', topics: ['containers'], parameters: request.query } as const;
@@ -67,6 +69,7 @@ export function registerContainers(app: App, deps: Deps): void {
   });
 
   app.get('/fragments/containers', listSchema, (request, reply) => {
+    const deps = depsOf(request);
     const model = containerListModel(deps, request.query, viewContext(request, deps));
     return sendFragment(reply, deps.render('fragments/containers/list', model));
   });
@@ -82,6 +85,7 @@ export function registerContainers(app: App, deps: Deps): void {
       },
     },
     (request) => {
+      const deps = depsOf(request);
       requireEngine(deps);
       return listed(deps, request.query).map((container) => toContainerJson(container, Date.now()));
     },
@@ -91,15 +95,16 @@ export function registerContainers(app: App, deps: Deps): void {
 
   app.get('/containers/:id', { schema: { params: schemas.IdParams } }, async (request, reply) => {
     const container = await find(request);
-    return sendContainerPage(request, reply, deps, container, false);
+    return sendContainerPage(request, reply, depsOf(request), container, false);
   });
 
   // The address stays in the browser after the form: whoever loads it again comes back to the container.
   app.get('/containers/:id/reveal', { schema: { params: schemas.IdParams } }, (request, reply) =>
-    reply.redirect(`${deps.config.basePath}/containers/${checkContainerRef(request.params.id)}`, 303),
+    reply.redirect(`${depsOf(request).config.basePath}/containers/${checkContainerRef(request.params.id)}`, 303),
   );
 
   app.post('/containers/:id/reveal', { schema: { params: schemas.IdParams } }, async (request, reply) => {
+    const deps = depsOf(request);
     const container = await find(request);
     if (!isHtmx(request)) return sendContainerPage(request, reply, deps, container, true);
     const html = await renderDetail(deps, container, viewContext(request, deps), true);
@@ -107,6 +112,7 @@ export function registerContainers(app: App, deps: Deps): void {
   });
 
   app.get('/fragments/containers/:id', { schema: { params: schemas.IdParams } }, async (request, reply) => {
+    const deps = depsOf(request);
     const container = await find(request);
     const context = viewContext(request, deps);
     const head = deps.render(
@@ -127,6 +133,7 @@ export function registerContainers(app: App, deps: Deps): void {
       },
     },
     async (request) => {
+      const deps = depsOf(request);
       const container = await find(request);
       requireEngine(deps);
       return toContainerDetailJson(container, await deps.docker.inspectContainer(container.id), Date.now());
@@ -154,6 +161,7 @@ export function registerContainers(app: App, deps: Deps): void {
   );
 
   app.get('/containers/:id/remove', { schema: { params: schemas.IdParams } }, async (request, reply) => {
+    const deps = depsOf(request);
     const container = await find(request);
     requireEngine(deps);
     const inspect = await deps.docker.inspectContainer(container.id);
@@ -167,6 +175,7 @@ export function registerContainers(app: App, deps: Deps): void {
   const removeSchema = { params: schemas.IdParams, body: schemas.RemoveBody };
 
   app.post('/containers/:id/remove', { schema: removeSchema }, async (request, reply) => {
+    const deps = depsOf(request);
     const container = await find(request);
     await act(request, container, 'remove', toChoices(request.body));
     const message = `${container.name} was removed.`;
@@ -199,6 +208,7 @@ export function registerContainers(app: App, deps: Deps): void {
     action: ContainerAction,
     choices?: RemoveChoices,
   ): Promise<Container> {
+    const deps = depsOf(request);
     requireEngine(deps);
     await deps.history.act({ action, actor: actorOf(request), container }, () =>
       deps.operations.visit([containerClaim(container.id)], () =>
@@ -211,12 +221,14 @@ export function registerContainers(app: App, deps: Deps): void {
   }
 
   function answer(request: FastifyRequest, reply: FastifyReply, container: Container, text: string) {
+    const deps = depsOf(request);
     if (isHtmx(request)) return sendFragment(reply, renderRow(request, container) + answerFrame(deps, text));
     deps.messages.leave(reply, [{ kind: 'status', text }]);
     return reply.redirect(wayBack(request, deps, `/containers/${container.id}`), 303);
   }
 
   function renderRow(request: FastifyRequest, container: Container): string {
+    const deps = depsOf(request);
     const context = viewContext(request, deps);
     const model = rowModel(container, deps.rowFigures(container.id), context, workOf(deps, container, context.base));
     return morph(`container-${container.id}`, deps.render('fragments/containers/row', model));

@@ -126,5 +126,6 @@ function sendErrorPage(problem: Problem, request: FastifyRequest, reply: Fastify
   const title = STATUS_CODES[problem.status] ?? 'Error';
   const { status, message: detail, engineMessage = null } = problem;
   const data = { base: deps.config.basePath, problem: { status, title, detail, engineMessage, requestId: request.id } };
-  return sendPage(request, reply, deps, { title, nav: '', topics: [] }, deps.render('pages/error', data));
+  const head = { title, nav: '', topics: [], isBare: request.principal === undefined } as const;
+  return sendPage(request, reply, deps, head, deps.render('pages/error', data));
 }

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import type { App, Deps } from '../deps.ts';
+import type { App } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { workOf } from '../feeds/containers.ts';
 import { findEvents } from '../feeds/events.ts';
@@ -11,14 +11,16 @@ import { eventListModel, eventPageModel, toParameters } from '../views/models/ev
 import { toEventJson } from './event-json.ts';
 import { sendFragment, sendPage, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
+import type { DepsOf } from './scoped-deps.ts';
 
 /** What happened: on the whole machine, and to a container by its name. */
-export function registerEvents(app: App, deps: Deps): void {
+export function registerEvents(app: App, depsOf: DepsOf): void {
   // ── the machine ──
 
   const querystring = schemas.EventQuery;
 
   app.get('/events', { schema: { querystring } }, async (request, reply) => {
+    const deps = depsOf(request);
     const found = await findEvents(deps, request.query);
     const body = deps.render('pages/events', eventPageModel(found, request.query, viewContext(request, deps)));
     const parameters = toParameters(request.query);
@@ -26,6 +28,7 @@ export function registerEvents(app: App, deps: Deps): void {
   });
 
   app.get('/fragments/events', { schema: { querystring } }, async (request, reply) => {
+    const deps = depsOf(request);
     const model = eventListModel(await findEvents(deps, request.query), request.query, viewContext(request, deps));
     return sendFragment(reply, deps.render('fragments/events/list', model));
   });
@@ -40,8 +43,8 @@ export function registerEvents(app: App, deps: Deps): void {
         response: { 200: Type.Array(schemas.Event) },
       },
     },
-    async ({ query }) => {
-      const { events, deaths } = await findEvents(deps, query);
+    async (request) => {
+      const { events, deaths } = await findEvents(depsOf(request), request.query);
       return events.map((event) => toEventJson(event, deaths));
     },
   );
@@ -51,6 +54,7 @@ export function registerEvents(app: App, deps: Deps): void {
   const timelineSchema = { params: schemas.IdParams, querystring: schemas.TimelineQuery };
 
   app.get('/containers/:id/timeline', { schema: timelineSchema }, async (request, reply) => {
+    const deps = depsOf(request);
     const name = await find(request);
     const context = viewContext(request, deps);
     const container = deps.inventory.findContainer(name);
@@ -89,12 +93,13 @@ export function registerEvents(app: App, deps: Deps): void {
     },
     async (request) => {
       const name = await find(request);
-      const { events, deaths } = await findEvents(deps, { container: '', ...request.query }, name);
+      const { events, deaths } = await findEvents(depsOf(request), { container: '', ...request.query }, name);
       return events.map((event) => toEventJson(event, deaths));
     },
   );
 
   async function renderTimeline(request: FastifyRequest, name: string): Promise<string> {
+    const deps = depsOf(request);
     const query = { container: '', ...(request.query as Static<typeof schemas.TimelineQuery>) };
     const found = await findEvents(deps, query, name);
     return deps.render('fragments/events/list', eventListModel(found, query, viewContext(request, deps), name));
@@ -102,6 +107,7 @@ export function registerEvents(app: App, deps: Deps): void {
 
   /** The name that an address names: of a container that is, or of one that was. */
   async function find(request: FastifyRequest): Promise<string> {
+    const deps = depsOf(request);
     const ref = checkContainerRef((request.params as { id: string }).id);
     const container = deps.inventory.findContainer(ref);
     const name = container ? timelineOf(container.name) : await deps.history.nameOf(ref);

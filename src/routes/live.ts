@@ -5,7 +5,7 @@ import type { App, Deps } from '../deps.ts';
 import { isProblem, Problem } from '../errors.ts';
 import { openAlerts } from '../feeds/alerts.ts';
 import { openContainer, openContainerHead } from '../feeds/container.ts';
-import { createRowCaches, type ListAudience, openContainerList } from '../feeds/containers.ts';
+import { createRowCaches, type ListAudience, openContainerList, type RowCaches } from '../feeds/containers.ts';
 import { openDashboard } from '../feeds/dashboard.ts';
 import { openEngine } from '../feeds/engine.ts';
 import { openEvents } from '../feeds/events.ts';
@@ -22,7 +22,7 @@ import { cursorBefore, parseLogTime } from '../services/log-cursor.ts';
 import { createSearch } from '../services/log-search.ts';
 import { parsePlaces } from '../services/merged-cursor.ts';
 import type { ViewContext } from '../views/models/context.ts';
-import { accessOfTopic, checkAccess } from './access.ts';
+import { accessOfTopic, checkAccess, checkScope, isTopicForLimited } from './access.ts';
 import { renderSumCharts, seriesOf } from './dashboard.ts';
 import { isStillIn, onEnd } from './identity.ts';
 import { chosenLogs, type LogSubject, projectLogs } from './log-subjects.ts';
@@ -30,6 +30,7 @@ import { toLogFilter } from './logs.ts';
 import { sinceOf } from './merged-log-query.ts';
 import { resolveContainer, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
+import type { DepsOf } from './scoped-deps.ts';
 import { renderCharts } from './stats.ts';
 import { toWanted } from './stats-query.ts';
 
@@ -56,21 +57,31 @@ const LiveQuery = Type.Object({
   ),
 });
 
+/** What the socket itself needs; what it shows comes from what its asker may see. */
+type SocketDeps = Pick<Deps, 'config' | 'render' | 'live' | 'attention' | 'users' | 'sessions' | 'tokens'>;
+
 /** Who asks, and with what: everything that a topic is opened with. */
-type Asked = { request: FastifyRequest; context: () => ViewContext; name: string };
+type Asked = { request: FastifyRequest; deps: Deps; context: () => ViewContext; name: string };
 type Topic = (asked: Asked) => Subscription | Promise<Subscription>;
 
 /** The live socket: topics in its address, HTML in its frames. */
-export function registerLive(app: App, deps: Deps): void {
-  const rowCaches = createRowCaches(deps);
-  const renderBatch = createBatchRenderer(deps.render, deps.config.basePath);
-  const renderMerged = createMergedRenderer(deps.render, deps.config.basePath);
+export function registerLive(app: App, { config, render, live, ...keepers }: SocketDeps, depsOf: DepsOf): void {
+  const identities = { config, ...keepers };
+  const renderBatch = createBatchRenderer(render, config.basePath);
+  const renderMerged = createMergedRenderer(render, config.basePath);
+  const rowCaches = new WeakMap<Deps, RowCaches>();
+
+  function rowCachesOf(deps: Deps): RowCaches {
+    const caches = rowCaches.get(deps) ?? createRowCaches(deps);
+    rowCaches.set(deps, caches);
+    return caches;
+  }
 
   /**
    * The id that a topic names. One that is complete and not known is of a container that was removed while nobody
    * looked: its page is told so, since a refusal would let it ask for ever.
    */
-  async function find(name: string): Promise<{ id: string; isGone: boolean }> {
+  async function find(deps: Deps, name: string): Promise<{ id: string; isGone: boolean }> {
     try {
       return { id: (await resolveContainer(deps, name, checkContainerRef)).id, isGone: false };
     } catch (error) {
@@ -80,36 +91,36 @@ export function registerLive(app: App, deps: Deps): void {
   }
 
   function listTopic(
-    { context }: Asked,
+    { deps, context }: Asked,
     query: Static<typeof schemas.ListQuery>,
     around: ListAudience['around'],
   ): Subscription {
     const { host } = context();
     return {
       key: JSON.stringify(['containers', around, query, host]),
-      open: openContainerList(deps, rowCaches, { query, host, around }, context),
+      open: openContainerList(deps, rowCachesOf(deps), { query, host, around }, context),
     };
   }
 
   /** The log of several containers, also where none of them is there: it is followed who comes. */
-  function mergedLogTopic(subject: LogSubject, request: FastifyRequest): Subscription {
+  function mergedLogTopic(subject: LogSubject, { deps, request }: Asked): Subscription {
     const query = parse(schemas.MergedLogQuery, request);
     const filter = toLogFilter(query);
     const wanted = { ...filter, tail: query.tail ?? defaultLogTail, places: parsePlaces(sinceOf(query)) };
     const search = createSearch(filter);
-    const look = { selection: subject.selection, pageHref: deps.config.basePath + subject.path };
+    const look = { selection: subject.selection, pageHref: config.basePath + subject.path };
     return { key: null, open: openMergedLog(deps, renderMerged, look, wanted, filter.invert ? undefined : search) };
   }
 
-  function projectLogTopic(project: string, request: FastifyRequest): Subscription {
+  function projectLogTopic(project: string, asked: Asked): Subscription {
     if (project === '' || project.length > 255)
       throw new Problem('invalid', 'topic: logs:project:<name> takes a name.');
-    return mergedLogTopic(projectLogs(project), request);
+    return mergedLogTopic(projectLogs(project), asked);
   }
 
-  function chosenLogTopic(names: string, request: FastifyRequest): Subscription {
+  function chosenLogTopic(names: string, asked: Asked): Subscription {
     if (names === '') throw new Problem('invalid', 'topic: logs:names:<name>,<name> takes names.');
-    return mergedLogTopic(chosenLogs('topic', names.split(',')), request);
+    return mergedLogTopic(chosenLogs('topic', names.split(',')), asked);
   }
 
   const topics: Record<string, Topic> = checkTopics({
@@ -120,12 +131,12 @@ export function registerLive(app: App, deps: Deps): void {
       return listTopic(asked, { q: '', state: '', project: asked.name, sort: '' }, actions ? 'project' : 'nothing');
     },
 
-    images: ({ request, context }) => {
+    images: ({ deps, request, context }) => {
       const query = parse(schemas.ImageQuery, request);
       return { key: JSON.stringify(['images', query]), open: openImageList(deps, query, context) };
     },
 
-    operations: ({ request, context }) => {
+    operations: ({ deps, request, context }) => {
       const { state, before, limit } = parse(schemas.OperationQuery, request);
       return {
         key: JSON.stringify(['operations', state, before, limit]),
@@ -133,45 +144,45 @@ export function registerLive(app: App, deps: Deps): void {
       };
     },
 
-    events: ({ request, context }) => {
+    events: ({ deps, request, context }) => {
       const query = parse(schemas.EventQuery, request);
       return { key: JSON.stringify(['events', query]), open: openEvents(deps, query, context) };
     },
 
-    alerts: ({ context }) => ({ key: 'alerts', open: openAlerts(deps, context) }),
+    alerts: ({ deps, context }) => ({ key: 'alerts', open: openAlerts(deps, context) }),
 
-    timeline: ({ name, request, context }) => {
+    timeline: ({ deps, name, request, context }) => {
       checkContainerRef(name);
       const query = { container: '', ...parse(schemas.TimelineQuery, request) };
       return { key: JSON.stringify(['timeline', name, query]), open: openEvents(deps, query, context, name) };
     },
 
-    operation: async ({ name, context }) => {
+    operation: async ({ deps, name, context }) => {
       const id = /^\d{1,15}$/.test(name) ? Number(name) : 0;
       if (!(await deps.operations.find(id))) throw new Problem('not_found', `Operation ${name.slice(0, 20)} not found`);
       return { key: `operation:${id}`, open: openOperation(deps, id, context) };
     },
 
-    image: ({ name, context }) => {
+    image: ({ deps, name, context }) => {
       if (!isFullId(name)) throw new Problem('invalid', 'topic: image:<id> takes the 64 hex digits of its id.');
       const { host } = context();
       return { key: JSON.stringify(['image', name, host]), open: openImage(deps, `sha256:${name}`, context) };
     },
 
-    container: async ({ name, context }) => {
-      const { id } = await find(name);
+    container: async ({ deps, name, context }) => {
+      const { id } = await find(deps, name);
       const { host } = context();
       return { key: JSON.stringify(['container', id, host]), open: openContainer(deps, id, context) };
     },
 
-    head: async ({ name, context }) => {
-      const { id } = await find(name);
+    head: async ({ deps, name, context }) => {
+      const { id } = await find(deps, name);
       const { host } = context();
       return { key: JSON.stringify(['head', id, host]), open: openContainerHead(deps, id, context) };
     },
 
-    stats: async ({ name, request, context }) => {
-      const { id } = await find(name);
+    stats: async ({ deps, name, request, context }) => {
+      const { id } = await find(deps, name);
       const { range } = parse(schemas.RangeQuery, request);
       const render = () => renderCharts(deps, id, range, context());
       return {
@@ -180,7 +191,7 @@ export function registerLive(app: App, deps: Deps): void {
       };
     },
 
-    dashboard: ({ name, request, context }) => {
+    dashboard: ({ deps, name, request, context }) => {
       if (name.length > 255) throw new Problem('invalid', 'topic: dashboard:<project> takes a name.');
       const scope = name || null;
       const query = parse(schemas.StatsQuery, request);
@@ -193,10 +204,11 @@ export function registerLive(app: App, deps: Deps): void {
       return { key, open: openDashboard(deps, scope, context, charts) };
     },
 
-    logs: async ({ name, request }) => {
-      if (name.startsWith('project:')) return projectLogTopic(name.slice('project:'.length), request);
-      if (name.startsWith('names:')) return chosenLogTopic(name.slice('names:'.length), request);
-      const { id, isGone } = await find(name);
+    logs: async (asked) => {
+      const { deps, name, request } = asked;
+      if (name.startsWith('project:')) return projectLogTopic(name.slice('project:'.length), asked);
+      if (name.startsWith('names:')) return chosenLogTopic(name.slice('names:'.length), asked);
+      const { id, isGone } = await find(deps, name);
       const query = parse(schemas.LogQuery, request);
       const filter = toLogFilter(query);
       const search = createSearch(filter);
@@ -209,7 +221,7 @@ export function registerLive(app: App, deps: Deps): void {
 
   /** What a feed needs of who asks, and nothing more of the request: it outlives that one. */
   function contextOf({ hostname, principal }: FastifyRequest) {
-    return () => viewContext({ hostname, principal }, deps);
+    return () => viewContext({ hostname, principal }, { config });
   }
 
   async function subscribe(text: string, request: FastifyRequest): Promise<Subscription> {
@@ -225,15 +237,16 @@ export function registerLive(app: App, deps: Deps): void {
           'operation:<n>, events, timeline:<name>, alerts.',
       );
     }
-    checkAccess(accessOfTopic(kind), request.principal, deps.config);
-    const subscription = await topic({ request, name, context: contextOf(request) });
+    checkAccess(accessOfTopic(kind), request.principal, config);
+    checkScope(isTopicForLimited(kind), request.principal);
+    const subscription = await topic({ request, deps: depsOf(request), name, context: contextOf(request) });
     return shareAmong(request.principal, subscription);
   }
 
   /** What every page follows; the page of an operation tells that one itself. */
   function operationsNow(request: FastifyRequest, wanted: readonly string[]): Subscription {
     const own = wanted.map((topic) => /^operation:(\d{1,15})$/.exec(topic)?.[1]).find(Boolean);
-    const open = openOperationsNow(deps, contextOf(request), own === undefined ? undefined : Number(own));
+    const open = openOperationsNow(depsOf(request), contextOf(request), own === undefined ? undefined : Number(own));
     return shareAmong(request.principal, { key: `operations-now:${own ?? ''}`, open });
   }
 
@@ -245,7 +258,7 @@ export function registerLive(app: App, deps: Deps): void {
    */
   function takePlace({ ip, raw }: FastifyRequest) {
     const taken = placesTaken.get(ip) ?? 0;
-    if (deps.live.figures().connections >= maxSockets) throw new Problem('rate_limited', 'Too many open sockets.');
+    if (live.figures().connections >= maxSockets) throw new Problem('rate_limited', 'Too many open sockets.');
     if (taken >= maxSocketsPerClient) {
       throw new Problem(
         'rate_limited',
@@ -273,23 +286,23 @@ export function registerLive(app: App, deps: Deps): void {
         const wanted = [(request.query as Static<typeof LiveQuery>).topic].flat();
         const opened = await Promise.all(wanted.map((topic) => subscribe(topic, request)));
         subscriptions.set(request, [
-          { key: 'engine', open: openEngine(deps) },
+          { key: 'engine', open: openEngine(depsOf(request)) },
           operationsNow(request, wanted),
           ...opened,
         ]);
       },
     },
     (socket, request) => {
-      const leave = deps.live.join(toConnection(socket), subscriptions.get(request) ?? []);
-      const stop = keepAlive(socket, () => isStillIn(request, deps));
+      const leave = live.join(toConnection(socket), subscriptions.get(request) ?? []);
+      const stop = keepAlive(socket, () => isStillIn(request, identities));
       const signOut = () => socket.close(signedOutCode, 'signed out');
-      const stopWatching = onEnd(request, deps, signOut);
+      const stopWatching = onEnd(request, identities, signOut);
       // It may have ended before anybody watched it.
-      isStillIn(request, deps).then(
+      isStillIn(request, identities).then(
         (isIn) => isIn || signOut(),
         () => {},
       );
-      const lookAway = deps.attention.hold();
+      const lookAway = keepers.attention.hold();
       socket.on('close', () => {
         stop();
         stopWatching();
@@ -335,10 +348,12 @@ function toConnection(socket: WebSocket): Connection {
 }
 
 /**
- * What is rendered for one is shown to all who may do the same: a feed is shared among them alone.
+ * What is rendered for one is shown to all who may see and do the same: a feed is shared among them alone. Who sees some
+ * containers only is shown their own operations, so that nobody shares theirs.
  */
 function shareAmong(principal: Principal | undefined, { key, open }: Subscription): Subscription {
-  const audience = [[...(principal?.capabilities ?? [])].sort(), principal?.scope ?? null];
+  const { capabilities = [], scope = [], name = '' } = principal ?? {};
+  const audience = [[...capabilities].sort(), scope, scope === null ? null : name];
   return { key: key === null ? null : `${JSON.stringify(audience)} ${key}`, open };
 }
 

@@ -18,6 +18,7 @@ import { linkNeighbours } from './log-links.ts';
 import { liveUrl, requireEngine, resolveContainer, sendFragment, sendPage, viewContext } from './pages.ts';
 import { createReaderLimit } from './reader-limit.ts';
 import * as schemas from './schemas.ts';
+import type { DepsOf } from './scoped-deps.ts';
 
 type Query = Static<typeof schemas.LogReadQuery>;
 type PlaceQuery = Pick<Query, (typeof places)[number] | 'since' | 'until' | 'follow'>;
@@ -36,13 +37,14 @@ const maxReadersOfClient = 20;
 const pageMs = 20_000;
 
 /** The log of one container: a viewer, and one JSON object or plain text a line for scripts. */
-export function registerLogs(app: App, deps: Deps): void {
+export function registerLogs(app: App, depsOf: DepsOf): void {
   const schema = { params: schemas.IdParams, querystring: schemas.LogReadQuery };
   const readers = createReaderLimit(maxReadersOfClient, maxReaders);
   const find = (request: FastifyRequest) =>
-    resolveContainer(deps, (request.params as { id: string }).id, checkContainerRef);
+    resolveContainer(depsOf(request), (request.params as { id: string }).id, checkContainerRef);
 
   app.get('/containers/:id/logs', { schema }, async (request, reply) => {
+    const deps = depsOf(request);
     const signal = signalOf(reply);
     const container = await find(request);
     const { model } = await viewer(deps, container, request.query, viewContext(request, deps), false, signal);
@@ -51,6 +53,7 @@ export function registerLogs(app: App, deps: Deps): void {
   });
 
   app.get('/fragments/containers/:id/logs', { schema }, async (request, reply) => {
+    const deps = depsOf(request);
     const signal = signalOf(reply);
     const container = await find(request);
     const { model, problem } = await viewer(deps, container, request.query, viewContext(request, deps), false, signal);
@@ -74,7 +77,7 @@ export function registerLogs(app: App, deps: Deps): void {
     async (request, reply) => {
       const signal = signalOf(reply);
       const container = await find(request);
-      requireEngine(deps);
+      requireEngine(depsOf(request));
       return sendLines(request, reply, container, request.query, signal);
     },
   );
@@ -87,6 +90,7 @@ export function registerLogs(app: App, deps: Deps): void {
     query: Query,
     signal: AbortSignal,
   ) {
+    const deps = depsOf(request);
     const follow = isFollowing(query);
     const download = isDownload(query);
     if (follow && download) throw new Problem('invalid', 'download: takes what there is, and does not follow.');
@@ -97,7 +101,7 @@ export function registerLogs(app: App, deps: Deps): void {
     if (stays || (!place && isLong(wanted))) readers.enterUntil(signal, request.ip);
     const opened = Promise.withResolvers<void>();
     const batches = place
-      ? sliceLines(reply, container, query, signal)
+      ? sliceLines(deps, reply, container, query, signal)
       : deps.logs.batches(container.id, wanted, signal, opened.resolve);
     const isText = download || /text\/plain/.test(request.headers.accept ?? '');
     const toText = isText ? toPlainText(query) : (line: LogLine) => `${JSON.stringify(toPlainLine(line))}\n`;
@@ -118,7 +122,7 @@ export function registerLogs(app: App, deps: Deps): void {
   }
 
   /** The lines of a slice; the answer's `Link` tells where its neighbours are. */
-  async function* sliceLines(reply: FastifyReply, container: Container, query: Query, signal: AbortSignal) {
+  async function* sliceLines(deps: Deps, reply: FastifyReply, container: Container, query: Query, signal: AbortSignal) {
     const slice = await readSlice(deps, container.id, query, signal);
     const path = `${deps.config.basePath}/api/containers/${container.id}/logs`;
     linkNeighbours(reply, path, filterFields(query), query.tail, slice);

@@ -25,6 +25,7 @@ import {
 import { requireEngine } from './pages.ts';
 import { createReaderLimit } from './reader-limit.ts';
 import * as schemas from './schemas.ts';
+import type { DepsOf } from './scoped-deps.ts';
 
 /** Each log of a reader costs the engine a stream, of which there are 512 for everything. */
 const maxLogs = 400;
@@ -35,7 +36,7 @@ const summary =
   'who comes, `download=1` gives all of it as a file';
 
 /** The lines of merged logs, for scripts. */
-export function registerMergedLines(app: App, deps: Deps): void {
+export function registerMergedLines(app: App, depsOf: DepsOf): void {
   const readers = createReaderLimit(maxLogsOfClient, maxLogs);
   const response = { 200: schemas.MergedLogAnswer };
 
@@ -77,6 +78,7 @@ export function registerMergedLines(app: App, deps: Deps): void {
     subject: LogSubject,
     query: MergedLogParameters,
   ) {
+    const deps = depsOf(request);
     const signal = signalOf(reply);
     requireEngine(deps);
     const download = isDownload(query);
@@ -88,10 +90,10 @@ export function registerMergedLines(app: App, deps: Deps): void {
     const failures = new Map<string, unknown>();
     const opened = Promise.withResolvers<MergedState>();
     const lines = follow
-      ? followedLines(subject, query, labels, signal, opened.resolve)
+      ? followedLines(deps, subject, query, labels, signal, opened.resolve)
       : isSlice
-        ? sliceLines(reply, subject, found, query, failures, signal)
-        : rangeLines(found, query, failures, signal);
+        ? sliceLines(deps, reply, subject, found, query, failures, signal)
+        : rangeLines(deps, found, query, failures, signal);
     const first = lines.next();
     // What the engine refuses is told as every other error; who follows silent containers gets the headers alone.
     const state = await (follow
@@ -112,6 +114,7 @@ export function registerMergedLines(app: App, deps: Deps): void {
 
   /** The lines as they come; `labels` learns those of who comes. */
   function followedLines(
+    deps: Deps,
     subject: LogSubject,
     query: MergedLogParameters,
     labels: Map<string, string>,
@@ -129,6 +132,7 @@ export function registerMergedLines(app: App, deps: Deps): void {
 
   /** The lines of a slice; the answer's `Link` tells where its neighbours are. */
   async function* sliceLines(
+    deps: Deps,
     reply: FastifyReply,
     subject: LogSubject,
     { members }: LogMembers,
@@ -145,6 +149,7 @@ export function registerMergedLines(app: App, deps: Deps): void {
   }
 
   function rangeLines(
+    deps: Deps,
     { members }: LogMembers,
     query: MergedLogParameters,
     failures: Map<string, unknown>,

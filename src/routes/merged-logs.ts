@@ -24,13 +24,14 @@ import {
 } from './merged-log-query.ts';
 import { liveUrl, requireEngine, sendFragment, sendPage, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
+import type { DepsOf } from './scoped-deps.ts';
 
 const pageMs = 20_000;
 const noFilter = { q: '', regex: '', case: '', invert: '', stream: '', level: '', context: 0 } as const;
 const noPlace = { since: '', until: '', before: '', after: '', at: '' };
 
 /** The logs of several containers as one: those of a Compose project, or any that are chosen by their names. */
-export function registerMergedLogs(app: App, deps: Deps): void {
+export function registerMergedLogs(app: App, depsOf: DepsOf): void {
   const projectSchema = { params: schemas.ProjectParams, querystring: schemas.MergedLogQuery };
   const chosenSchema = { querystring: schemas.ChosenLogQuery };
 
@@ -45,21 +46,24 @@ export function registerMergedLogs(app: App, deps: Deps): void {
   app.get('/logs', { schema: chosenSchema }, async (request, reply) => {
     const subject = chosenLogs('container', [request.query.container].flat());
     if (subject.names.length > 0) return page(request, reply, subject, request.query);
+    const deps = depsOf(request);
     const head = { title: 'Logs', nav: 'logs', topics: [] } as const;
-    return sendPage(request, reply, deps, head, deps.render('pages/choose-logs', chooser(request)));
+    return sendPage(request, reply, deps, head, deps.render('pages/choose-logs', chooser(request, deps)));
   });
 
   app.get('/fragments/logs', { schema: chosenSchema }, async (request, reply) => {
     const subject = chosenLogs('container', [request.query.container].flat());
     if (subject.names.length > 0) return fragment(request, reply, subject, request.query);
-    return sendFragment(reply, deps.render('fragments/logs/chooser', chooser(request)));
+    const deps = depsOf(request);
+    return sendFragment(reply, deps.render('fragments/logs/chooser', chooser(request, deps)));
   });
 
-  registerMergedLines(app, deps);
+  registerMergedLines(app, depsOf);
 
-  const chooser = (request: FastifyRequest) => toChooser(deps, [], [], viewContext(request, deps));
+  const chooser = (request: FastifyRequest, deps: Deps) => toChooser(deps, [], [], viewContext(request, deps));
 
   async function page(request: FastifyRequest, reply: FastifyReply, subject: LogSubject, query: MergedLogParameters) {
+    const deps = depsOf(request);
     const { model } = await viewer(deps, subject, query, viewContext(request, deps), false, signalOf(reply));
     const nav = subject.names.length > 0 ? 'logs' : 'containers';
     const head = { title: `Logs of ${subject.title}`, nav, topics: [] } as const;
@@ -72,6 +76,7 @@ export function registerMergedLogs(app: App, deps: Deps): void {
     subject: LogSubject,
     query: MergedLogParameters,
   ) {
+    const deps = depsOf(request);
     const found = await viewer(deps, subject, query, viewContext(request, deps), false, signalOf(reply));
     // Lines that are loaded into a view and can't be read must not look like the end of their log.
     if (found.problem && found.place) throw found.problem;

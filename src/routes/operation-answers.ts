@@ -4,7 +4,7 @@ import { morph } from '../feeds/frames.ts';
 import type { Operation } from '../services/operation-types.ts';
 import { operationsNowModel } from '../views/models/operations.ts';
 import { toOperationJson } from './operation-json.ts';
-import { isHtmx, sendFragment, viewContext } from './pages.ts';
+import { isHtmx, operationsFor, sendFragment, viewContext } from './pages.ts';
 
 /** Answers with an operation that was just started: its page for a form, for htmx what every page shows of it. */
 export function sendOperation(request: FastifyRequest, reply: FastifyReply, deps: Deps, operation: Operation) {
@@ -15,7 +15,7 @@ export function sendOperation(request: FastifyRequest, reply: FastifyReply, deps
 
 /** What every page shows of operations, as it is now; without the one that the page itself is about. */
 export function operationsNowFrame(request: FastifyRequest, deps: Deps, without?: number): string {
-  const model = operationsNowModel(deps.operations.current(), viewContext(request, deps), without);
+  const model = operationsNowModel(operationsFor(request, deps), viewContext(request, deps), without);
   return (
     morph('operations-now', deps.render('fragments/operations/now', model)) +
     morph('operations-badge', deps.render('fragments/operations/badge', model))

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import type { App, Deps } from '../deps.ts';
+import type { App } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { morph } from '../feeds/frames.ts';
 import { operationsModel } from '../feeds/operations.ts';
@@ -11,14 +11,15 @@ import { operationsNowFrame } from './operation-answers.ts';
 import { toOperationJson } from './operation-json.ts';
 import { answerFrame, isHtmx, sendFragment, sendPage, viewContext, wayBack } from './pages.ts';
 import * as schemas from './schemas.ts';
+import type { DepsOf } from './scoped-deps.ts';
 
 /** Long work: what runs and what ran, one of it, its end before its time, and that its failure was read. */
-export function registerOperations(app: App, deps: Deps): void {
-  const { operations, config } = deps;
+export function registerOperations(app: App, depsOf: DepsOf): void {
   const params = schemas.OperationParams;
   const querystring = schemas.OperationQuery;
 
   app.get('/operations', { schema: { querystring } }, async (request, reply) => {
+    const deps = depsOf(request);
     const model = await operationsModel(deps, request.query, viewContext(request, deps));
     const parameters = operationListParameters(request.query);
     const head = { title: 'Operations', nav: 'operations', topics: ['operations'], parameters } as const;
@@ -26,6 +27,7 @@ export function registerOperations(app: App, deps: Deps): void {
   });
 
   app.get('/fragments/operations', { schema: { querystring } }, async (request, reply) => {
+    const deps = depsOf(request);
     const model = await operationsModel(deps, request.query, viewContext(request, deps));
     return sendFragment(reply, deps.render('fragments/operations/list', model));
   });
@@ -40,13 +42,16 @@ export function registerOperations(app: App, deps: Deps): void {
         response: { 200: Type.Array(schemas.Operation) },
       },
     },
-    async ({ query }) => {
+    async (request) => {
+      const { query } = request;
+      const { operations } = depsOf(request);
       const found = await operations.list({ before: query.before, states: statesOf(query.state), limit: query.limit });
       return found.map(toOperationJson);
     },
   );
 
   app.get('/operations/:n', { schema: { params } }, async (request, reply) => {
+    const deps = depsOf(request);
     const operation = await find(request);
     const model = operationModel(operation, viewContext(request, deps));
     const title = model.operation.title;
@@ -81,7 +86,7 @@ export function registerOperations(app: App, deps: Deps): void {
   app.post('/operations/:n/cancel', { schema: { params } }, async (request, reply) => {
     const operation = await cancel(request);
     if (isHtmx(request)) return sendFragment(reply, renderNow(request) + renderOwn(request, operation));
-    return reply.redirect(`${config.basePath}/operations/${operation.id}`, 303);
+    return reply.redirect(`${depsOf(request).config.basePath}/operations/${operation.id}`, 303);
   });
 
   app.post(
@@ -98,9 +103,9 @@ export function registerOperations(app: App, deps: Deps): void {
   );
 
   app.post('/operations/:n/abandon', { schema: { params } }, async (request, reply) => {
-    const operation = await deps.rebuilds.abandon(Number(request.params.n));
+    const operation = await abandon(request);
     if (isHtmx(request)) return sendFragment(reply, renderNow(request) + renderOwn(request, operation));
-    return reply.redirect(`${config.basePath}/operations/${operation.id}`, 303);
+    return reply.redirect(`${depsOf(request).config.basePath}/operations/${operation.id}`, 303);
   });
 
   app.post(
@@ -113,11 +118,12 @@ export function registerOperations(app: App, deps: Deps): void {
         response: { 200: schemas.Operation },
       },
     },
-    async (request) => toOperationJson(await deps.rebuilds.abandon(Number(request.params.n))),
+    async (request) => toOperationJson(await abandon(request)),
   );
 
   app.post('/operations/:n/dismiss', { schema: { params } }, async (request, reply) => {
-    await operations.dismiss(Number(request.params.n));
+    const deps = depsOf(request);
+    await deps.operations.dismiss(Number(request.params.n));
     if (isHtmx(request)) return sendFragment(reply, renderNow(request));
     return reply.redirect(wayBack(request, deps, '/operations'), 303);
   });
@@ -133,42 +139,50 @@ export function registerOperations(app: App, deps: Deps): void {
       },
     },
     async (request) => {
-      await operations.dismiss(Number(request.params.n));
+      await depsOf(request).operations.dismiss(Number(request.params.n));
       return toOperationJson(await find(request));
     },
   );
 
   async function find(request: FastifyRequest): Promise<Operation> {
     const { n } = request.params as Static<typeof schemas.OperationParams>;
-    const operation = await operations.find(Number(n));
+    const operation = await depsOf(request).operations.find(Number(n));
     if (!operation) throw new Problem('not_found', `Operation ${n} not found`);
     return operation;
   }
 
   /** Ends work before its time: who may not begin it may not end it either. */
   async function cancel(request: FastifyRequest): Promise<Operation> {
+    const { config, operations } = depsOf(request);
     const { id, kind } = await find(request);
     checkAccess(capabilityOfKind[kind], request.principal, config);
     return operations.cancel(id);
   }
 
+  async function abandon(request: FastifyRequest): Promise<Operation> {
+    const { id } = await find(request);
+    return depsOf(request).rebuilds.abandon(id);
+  }
+
   function renderCard(request: FastifyRequest, operation: Operation): string {
+    const deps = depsOf(request);
     return deps.render('fragments/operation/card', operationModel(operation, viewContext(request, deps)));
   }
 
   /** The card as it stands in another page, where it follows by itself. */
   function renderAlone(request: FastifyRequest, operation: Operation): string {
+    const deps = depsOf(request);
     const follow = deps.render('fragments/operation/follow', operationModel(operation, viewContext(request, deps)));
     return renderCard(request, operation) + follow;
   }
 
   /** The card of the page that the request came from, where that is the operation's own. */
   function renderOwn(request: FastifyRequest, operation: Operation): string {
-    if (pageOf(request) !== operation.id) return answerFrame(deps, cancelled);
+    if (pageOf(request) !== operation.id) return answerFrame(depsOf(request), cancelled);
     return morph(`operation-${operation.id}`, renderCard(request, operation));
   }
 
-  const renderNow = (request: FastifyRequest) => operationsNowFrame(request, deps, pageOf(request));
+  const renderNow = (request: FastifyRequest) => operationsNowFrame(request, depsOf(request), pageOf(request));
 }
 
 /** The operation whose own page a request of htmx came from. */

@@ -1,8 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
-import { Problem } from '../errors.ts';
+import { Problem, unlessNotFound } from '../errors.ts';
 import { morph, partial } from '../feeds/frames.ts';
 import type { Container } from '../services/containers.ts';
+import type { Operation } from '../services/operation-types.ts';
 import { type Message, toShared, type ViewContext } from '../views/models/context.ts';
 import { engineModel } from '../views/models/engine.ts';
 import { toLogDisplay } from '../views/models/log-display.ts';
@@ -36,7 +37,7 @@ export function preferencesOf(request: FastifyRequest) {
 /** What every fragment is told: now (ms), the host name that ports are reached under, the base path, what is offered. */
 export function viewContext(
   request: Pick<FastifyRequest, 'hostname' | 'principal'> & Partial<Pick<FastifyRequest, 'cookies'>>,
-  { config }: Deps,
+  { config }: Pick<Deps, 'config'>,
 ): ViewContext {
   return {
     now: Date.now(),
@@ -74,8 +75,14 @@ function fullShell(request: FastifyRequest, deps: Deps, head: PageHead) {
     user: request.principal?.kind === 'user' ? request.principal.name : null,
     live: liveUrl(config.basePath, head.topics, head.parameters),
     engine: engineModel(inventory.engine(), docker.addressText),
-    ...operationsNowModel(deps.operations.current(), viewContext(request, deps), head.operation),
+    ...operationsNowModel(operationsFor(request, deps), viewContext(request, deps), head.operation),
   };
+}
+
+/** What runs, as far as it may be told: to who sees some containers only what they asked for, to who is not in nothing. */
+export function operationsFor({ principal }: FastifyRequest, { operations }: Deps): Operation[] {
+  const current = operations.current();
+  return principal?.scope === null ? current : current.filter(({ actor }) => actor === principal?.name);
 }
 
 /**
@@ -155,10 +162,11 @@ export async function resolveContainer(deps: Deps, ref: string, check: (ref: str
   const known = inventory.findContainer(check(ref));
   if (known) return known;
   requireEngine(deps);
-  const { Id, Name } = await docker.inspectContainer(ref);
-  if (!isNamed(ref, Id, Name ?? '')) throw new Problem('not_found', `Container ${ref} not found`);
-  await inventory.refresh([Id]);
-  const found = inventory.container(Id);
+  // In the same words whether the engine has none, or one that may not be seen.
+  const told = await docker.inspectContainer(ref).catch(unlessNotFound);
+  const isMeant = told !== undefined && isNamed(ref, told.Id, told.Name ?? '');
+  if (isMeant) await inventory.refresh([told.Id]);
+  const found = isMeant ? inventory.container(told.Id) : undefined;
   if (!found) throw new Problem('not_found', `Container ${ref} not found`);
   return found;
 }

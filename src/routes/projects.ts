@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { App, Deps } from '../deps.ts';
+import type { App } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { busyWith, toRow } from '../feeds/containers.ts';
 import { projectClaim } from '../services/claims.ts';
@@ -14,6 +14,7 @@ import { projectLogPane } from './merged-logs.ts';
 import { actorOf, sendOperation, sendOperationJson } from './operation-answers.ts';
 import { requireEngine, sendFragment, sendPage, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
+import type { DepsOf } from './scoped-deps.ts';
 
 const ActionParams = Type.Object({
   project: Type.String({ minLength: 1, maxLength: 255 }),
@@ -21,14 +22,15 @@ const ActionParams = Type.Object({
 });
 
 /** Compose projects: one of them, and what can be done to all its containers. */
-export function registerProjects(app: App, deps: Deps): void {
+export function registerProjects(app: App, depsOf: DepsOf): void {
   const params = schemas.ProjectParams;
   const emptyQuery = { q: '', state: '', project: '', sort: '' };
 
   app.get('/projects/:project', { schema: { params } }, async (request, reply) => {
+    const deps = depsOf(request);
     const { project } = request.params;
     const context = viewContext(request, deps);
-    const model = projectPageModel(find(project), context);
+    const model = projectPageModel(find(request, project), context);
     const logsHtml = deps.render(
       'fragments/logs/viewer',
       await projectLogPane(deps, project, context, signalOf(reply)),
@@ -44,7 +46,8 @@ export function registerProjects(app: App, deps: Deps): void {
   });
 
   app.get('/fragments/projects/:project', { schema: { params } }, (request, reply) => {
-    const model = projectPageModel(find(request.params.project), viewContext(request, deps));
+    const deps = depsOf(request);
+    const model = projectPageModel(find(request, request.params.project), viewContext(request, deps));
     return sendFragment(reply, deps.render('fragments/containers/list', model));
   });
 
@@ -54,8 +57,8 @@ export function registerProjects(app: App, deps: Deps): void {
       schema: { tags: ['projects'], summary: 'One Compose project', params, response: { 200: schemas.Project } },
     },
     (request) => {
-      requireEngine(deps);
-      const { title, running, total, rows } = find(request.params.project);
+      requireEngine(depsOf(request));
+      const { title, running, total, rows } = find(request, request.params.project);
       const containers = rows.map((row) => toContainerJson(row.container, Date.now()));
       return { name: request.params.project, title, running, total, containers };
     },
@@ -63,7 +66,7 @@ export function registerProjects(app: App, deps: Deps): void {
 
   app.post('/projects/:project/:action', { schema: { params: ActionParams } }, async (request, reply) => {
     const { project, action } = request.params;
-    return sendOperation(request, reply, deps, await start(request, project, action));
+    return sendOperation(request, reply, depsOf(request), await start(request, project, action));
   });
 
   app.post(
@@ -78,17 +81,19 @@ export function registerProjects(app: App, deps: Deps): void {
     },
     async (request, reply) => {
       const { project, action } = request.params;
-      return sendOperationJson(reply, deps, await start(request, project, action));
+      return sendOperationJson(reply, depsOf(request), await start(request, project, action));
     },
   );
 
   function start(request: FastifyRequest, project: string, action: ProjectAction): Promise<Operation> {
+    const deps = depsOf(request);
     requireEngine(deps);
-    const containers = find(project).rows.map((row) => row.container);
+    const containers = find(request, project).rows.map((row) => row.container);
     return deps.projects.start(project, containers, action, actorOf(request));
   }
 
-  function find(project: string): GroupInput {
+  function find(request: FastifyRequest, project: string): GroupInput {
+    const deps = depsOf(request);
     const groups = selectContainers(deps.inventory.containers(), { ...emptyQuery, project }, deps.rowFigures).groups;
     const group = groups.find((group) => group.project === project);
     if (!group) requireEngine(deps);

@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import type { App, Deps } from '../deps.ts';
+import type { App } from '../deps.ts';
 import { Problem } from '../errors.ts';
+import type { Scope } from '../services/capabilities.ts';
 import type { Container } from '../services/containers.ts';
 import { checkContainerRef } from '../services/docker-gate.ts';
 import { dependencyLevels } from '../services/projects.ts';
@@ -14,14 +15,16 @@ import { actorOf, sendOperation, sendOperationJson } from './operation-answers.t
 import { requireEngine, resolveContainer, sendFragment, sendPage, viewContext } from './pages.ts';
 import { loginOf, registryLoginOf } from './registry-login.ts';
 import * as schemas from './schemas.ts';
+import type { DepsOf } from './scoped-deps.ts';
 
 /** Rebuilding containers on the newest image of their tag: what would change, and doing it. */
-export function registerRebuild(app: App, deps: Deps): void {
+export function registerRebuild(app: App, depsOf: DepsOf): void {
   const params = schemas.IdParams;
 
   // ── one container ──
 
   app.get('/containers/:id/rebuild', { schema: { params } }, async (request, reply) => {
+    const deps = depsOf(request);
     const model = await preview(request);
     const body = deps.render('pages/rebuild', model);
     return sendPage(
@@ -34,7 +37,7 @@ export function registerRebuild(app: App, deps: Deps): void {
   });
 
   app.get('/fragments/containers/:id/rebuild', { schema: { params } }, async (request, reply) =>
-    sendFragment(reply, deps.render('fragments/container/rebuild', await preview(request))),
+    sendFragment(reply, depsOf(request).render('fragments/container/rebuild', await preview(request))),
   );
 
   app.get(
@@ -48,8 +51,9 @@ export function registerRebuild(app: App, deps: Deps): void {
       },
     },
     async (request) => {
+      const deps = depsOf(request);
       const container = await find(request);
-      const { changes, ...found } = await deps.rebuilds.preview(container.id);
+      const { changes, ...found } = await deps.rebuilds.preview(container.id, scopeOf(request));
       return { ...found, update: deps.updates.ofContainer(container).state, changes: changes.map(maskChange) };
     },
   );
@@ -57,7 +61,7 @@ export function registerRebuild(app: App, deps: Deps): void {
   const rebuilding = { params, body: schemas.RebuildBody };
 
   app.post('/containers/:id/rebuild', { schema: rebuilding }, async (request, reply) =>
-    sendOperation(request, reply, deps, await start(request)),
+    sendOperation(request, reply, depsOf(request), await start(request)),
   );
 
   app.post(
@@ -72,18 +76,20 @@ export function registerRebuild(app: App, deps: Deps): void {
         response: { 202: schemas.Operation },
       },
     },
-    async (request, reply) => sendOperationJson(reply, deps, await start(request)),
+    async (request, reply) => sendOperationJson(reply, depsOf(request), await start(request)),
   );
 
   async function find(request: FastifyRequest): Promise<Container> {
+    const deps = depsOf(request);
     const container = await resolveContainer(deps, (request.params as { id: string }).id, checkContainerRef);
     requireEngine(deps);
     return container;
   }
 
   async function preview(request: FastifyRequest) {
+    const deps = depsOf(request);
     const container = await find(request);
-    const found = await deps.rebuilds.preview(container.id);
+    const found = await deps.rebuilds.preview(container.id, scopeOf(request));
     return rebuildModel(found, deps.updates.ofContainer(container), viewContext(request, deps));
   }
 
@@ -91,7 +97,8 @@ export function registerRebuild(app: App, deps: Deps): void {
     const { id } = await find(request);
     const body = request.body as Body;
     const credentials = loginOf(body?.username, body?.password);
-    return deps.rebuilds.start(id, { ...choicesOf(body), credentials }, actorOf(request));
+    const choices = { ...choicesOf(body), scope: scopeOf(request), credentials };
+    return depsOf(request).rebuilds.start(id, choices, actorOf(request));
   }
 
   // ── a project ──
@@ -99,11 +106,12 @@ export function registerRebuild(app: App, deps: Deps): void {
   const projectParams = schemas.ProjectParams;
 
   app.get('/projects/:project/rebuild', { schema: { params: projectParams } }, (request, reply) => {
+    const deps = depsOf(request);
     const { project } = request.params;
-    const containers = dependencyLevels(membersOf(project)).flat();
+    const containers = dependencyLevels(membersOf(request, project)).flat();
     const title = containers[0]?.projectTitle ?? project;
     const rows = containers.map((container) => ({ ...container, update: deps.updates.ofContainer(container) }));
-    const input = { project, title, containers: rows, registries: registriesOf(containers) };
+    const input = { project, title, containers: rows, registries: registriesOf(request, containers) };
     const model = rebuildProjectModel(input, viewContext(request, deps));
     const head = { title: `Rebuild ${project}`, nav: 'containers', topics: [] } as const;
     return sendPage(request, reply, deps, head, deps.render('pages/rebuild-project', model));
@@ -112,7 +120,7 @@ export function registerRebuild(app: App, deps: Deps): void {
   const projectRebuilding = { params: projectParams, body: schemas.RebuildProjectBody };
 
   app.post('/projects/:project/rebuild', { schema: projectRebuilding }, async (request, reply) =>
-    sendOperation(request, reply, deps, await startProject(request)),
+    sendOperation(request, reply, depsOf(request), await startProject(request)),
   );
 
   app.post(
@@ -127,27 +135,31 @@ export function registerRebuild(app: App, deps: Deps): void {
         response: { 202: schemas.Operation },
       },
     },
-    async (request, reply) => sendOperationJson(reply, deps, await startProject(request)),
+    async (request, reply) => sendOperationJson(reply, depsOf(request), await startProject(request)),
   );
 
   async function startProject(request: FastifyRequest) {
+    const deps = depsOf(request);
     const { project } = request.params as { project: string };
     requireEngine(deps);
     const body = request.body as ProjectBody;
-    const members = membersOf(project);
+    const members = membersOf(request, project);
     const credentials = loginOf(body?.username, body?.password);
-    const login = registryLoginOf(credentials, body?.registry, registriesOf(members));
-    const choices = { ...choicesOf(body), login, onFailure: body?.onFailure ?? ('stop' as const) };
+    const login = registryLoginOf(credentials, body?.registry, registriesOf(request, members));
+    const scope = scopeOf(request);
+    const choices = { ...choicesOf(body), scope, login, onFailure: body?.onFailure ?? ('stop' as const) };
     return deps.rebuilds.startProject(project, members, choices, actorOf(request));
   }
 
   /** The registries that containers' images come from. */
-  function registriesOf(containers: readonly Container[]): string[] {
-    const references = containers.map((container) => readReference(deps.updates.referenceOf(container) ?? ''));
+  function registriesOf(request: FastifyRequest, containers: readonly Container[]): string[] {
+    const { updates } = depsOf(request);
+    const references = containers.map((container) => readReference(updates.referenceOf(container) ?? ''));
     return [...new Set(references.flatMap((reference) => reference?.registry ?? []))].sort();
   }
 
-  function membersOf(project: string): Container[] {
+  function membersOf(request: FastifyRequest, project: string): Container[] {
+    const deps = depsOf(request);
     const members = deps.inventory.containers().filter((container) => container.project === project);
     if (members.length === 0) requireEngine(deps);
     if (members.length === 0) throw new Problem('not_found', `Project ${project} not found`);
@@ -157,6 +169,9 @@ export function registerRebuild(app: App, deps: Deps): void {
 
 type Body = Static<typeof schemas.RebuildBody>;
 type ProjectBody = Static<typeof schemas.RebuildProjectBody>;
+
+/** What a rebuild may touch: who has not signed in gets here by no way, and would touch nothing. */
+const scopeOf = ({ principal }: FastifyRequest): Scope => (principal ? principal.scope : []);
 
 /** Nobody who says nothing of a pull wants none. */
 function choicesOf(body: Body | ProjectBody): Pick<RebuildChoices, 'pulls' | 'isForced'> {

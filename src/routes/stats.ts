@@ -8,15 +8,17 @@ import { headModel } from '../views/models/container.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { resolveContainer, sendFragment, sendPage, viewContext } from './pages.ts';
 import * as schemas from './schemas.ts';
+import type { DepsOf } from './scoped-deps.ts';
 import { toWanted } from './stats-query.ts';
 
 /** Figures of one container over time: charts and series. */
-export function registerStats(app: App, deps: Deps): void {
+export function registerStats(app: App, depsOf: DepsOf): void {
   const schema = { params: schemas.IdParams, querystring: schemas.StatsQuery };
   const find = (request: FastifyRequest) =>
-    resolveContainer(deps, (request.params as { id: string }).id, checkContainerRef);
+    resolveContainer(depsOf(request), (request.params as { id: string }).id, checkContainerRef);
 
   app.get('/containers/:id/stats', { schema }, async (request, reply) => {
+    const deps = depsOf(request);
     const container = await find(request);
     const context = viewContext(request, deps);
     const wanted = toWanted(request.query, context.now);
@@ -36,6 +38,7 @@ export function registerStats(app: App, deps: Deps): void {
   });
 
   app.get('/fragments/containers/:id/stats', { schema }, async (request, reply) => {
+    const deps = depsOf(request);
     const container = await find(request);
     const context = viewContext(request, deps);
     const wanted = toWanted(request.query, context.now);
@@ -53,6 +56,7 @@ export function registerStats(app: App, deps: Deps): void {
       },
     },
     async (request) => {
+      const deps = depsOf(request);
       const now = Date.now();
       const wanted = toWanted(request.query, now);
       const { from, to } = toWindow(wanted, now, deps.config.statsInterval);

@@ -66,7 +66,8 @@ export type Deed = {
 export type TimelinePage = { events: KeptEvent[]; deaths: ReadonlyMap<string, Death> };
 
 const maxSeen = 2_048;
-const maxMarks = 1_000;
+/** So many moments are drawn on a chart at most. */
+export const maxMarks = 1_000;
 const hourMs = 3_600_000;
 const placeMs = 30_000;
 /** The engine may tell of a death after it has answered the call that caused it. */
@@ -326,7 +327,7 @@ export async function createHistory(options: HistoryOptions) {
       const since = Math.floor(from * 1_000);
       const until = Math.floor(to * 1_000) + 1_000;
       const events = await store.list({ container: name, since, until, limit: maxMarks });
-      return events.reverse().flatMap(toMark);
+      return events.reverse().flatMap(toMarks);
     },
 
     /**
@@ -338,7 +339,7 @@ export async function createHistory(options: HistoryOptions) {
       const events = await store.listOf(names.map(timelineOf), Math.floor(from * 1_000), until, maxMarks);
       return events
         .reverse()
-        .flatMap((event) => toMark(event).map((mark) => ({ ...mark, title: `${event.timeline}: ${mark.title}` })));
+        .flatMap((event) => toMarks(event).map((mark) => ({ ...mark, title: `${event.timeline}: ${mark.title}` })));
     },
 
     /** Calls back when more is kept; returns how to stop that. */
@@ -396,7 +397,8 @@ function ofOperation(operation: Operation): HistoryEvent {
   };
 }
 
-function toMark({ at, type, action, details }: KeptEvent): Mark[] {
+/** The moment of an event as a chart draws it; none where it draws nothing. */
+export function toMarks({ at, type, action, details }: KeptEvent): Mark[] {
   const mark = (kind: Mark['kind'], title: string): Mark[] => [{ at: Math.round(at / 1_000), kind, title }];
   if (type === 'operation' && action === 'rebuild') return mark('rebuild', `Rebuilt by ${details.actor}`);
   if (type !== 'container') return [];

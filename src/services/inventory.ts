@@ -295,9 +295,7 @@ export function createInventory(
 
     /** The container with this full id, name, or unambiguous prefix of at least 12 characters. */
     findContainer: (ref: string): Container | undefined =>
-      containers.get(ref) ??
-      [...containers.values()].find((container) => container.name === ref) ??
-      onlyMatch(ref, [...containers.values()], (container) => container.id),
+      containers.get(ref) ?? containerAmong([...containers.values()], ref),
 
     images: (): Image[] => [...images.values()],
 
@@ -351,6 +349,11 @@ function describeLoss(error: unknown, address: string): string {
 const containerId = /^[0-9a-f]{64}$/;
 const imageId = /^(sha256:)?[0-9a-f]{64}$/;
 const minPrefix = 12;
+
+/** The container with this name, or unambiguous prefix of its id of at least 12 characters, of those that are given. */
+export function containerAmong(containers: readonly Container[], ref: string): Container | undefined {
+  return containers.find(({ name }) => name === ref) ?? onlyMatch(ref, containers, ({ id }) => id);
+}
 
 function onlyMatch<T>(prefix: string, items: readonly T[], idOf: (item: T) => string): T | undefined {
   if (prefix.length < minPrefix) return undefined;

@@ -6,8 +6,13 @@ import type { Details, Operation, OperationKind, OperationState, Step } from './
 /** Operations that are kept: the newest, and those that still run. */
 const maxKept = 1_000;
 
-/** Which operations a list names: those with smaller ids than `before`, of these states; the newest first. */
-export type OperationQuery = { before?: number | undefined; states?: readonly OperationState[]; limit: number };
+/** Which operations a list names: those with smaller ids than `before`, of these states, of one actor; the newest first. */
+export type OperationQuery = {
+  before?: number | undefined;
+  states?: readonly OperationState[];
+  actor?: string | undefined;
+  limit: number;
+};
 
 type Row = Omit<OperationsTable, 'id'> & { id: number };
 type Db = Pick<Kysely<Schema>, 'selectFrom' | 'insertInto' | 'updateTable' | 'deleteFrom'>;
@@ -37,10 +42,11 @@ export function createOperationStore(db: Db) {
       return row && toOperation(row);
     },
 
-    async list({ before, states, limit }: OperationQuery): Promise<Operation[]> {
+    async list({ before, states, actor, limit }: OperationQuery): Promise<Operation[]> {
       let query = db.selectFrom('operations').selectAll().orderBy('id', 'desc').limit(limit);
       if (before !== undefined) query = query.where('id', '<', before);
       if (states && states.length > 0) query = query.where('state', 'in', [...states]);
+      if (actor !== undefined) query = query.where('actor', '=', actor);
       return (await query.execute()).map(toOperation);
     },
 

@@ -53,6 +53,17 @@ export type Run = {
   claim(claims: readonly string[]): void;
 };
 
+/** A refusal because an operation works on the same thing; it names that one. */
+export class BusyProblem extends Problem {
+  /** Who asked for that operation. */
+  readonly actor: string;
+
+  constructor(detail: string, actor: string) {
+    super('conflict', detail);
+    this.actor = actor;
+  }
+}
+
 /** The work itself. What it throws is a failure; Unfinished leaves it for the next start. */
 export type Work = (run: Run) => Promise<Outcome>;
 
@@ -465,11 +476,11 @@ const givenUp = 'It was given up: what it left stays as it is.';
 /** The work of what waits to be taken up. */
 const leftAlone: Work = () => Promise.reject(new Unfinished());
 
-function conflict({ id, kind, target, state }: Operation): Problem {
+function conflict({ id, kind, target, state, actor }: Operation): Problem {
   if (id === unkept) return new Problem('conflict', 'Another operation on it is just being started.');
   const what = `${kind.replaceAll('_', ' ')} ${target}`;
   const words = isActive({ state }) ? `works on it already: ${what}` : `still has to be finished or undone: ${what}`;
-  return new Problem('conflict', `Operation ${id} ${words}.`);
+  return new BusyProblem(`Operation ${id} ${words}.`, actor);
 }
 
 function toNew({ kind, target, actor, canCancel }: Wanted, state: OperationState): Operation {

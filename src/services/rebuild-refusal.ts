@@ -30,6 +30,13 @@ export type RebuildRules = {
 /** Why a rebuild is refused; some that can't be pulled can still be made anew on the image they have. */
 export type Refusal = { code: ErrorCode; reason: string; offersSameImage: boolean };
 
+/** The refusal where somebody would remake containers that they may not see. */
+export const hiddenRefusal: Refusal = {
+  code: 'forbidden',
+  reason: 'Containers that you may not see hang on it and would be made anew with it: ask somebody who sees them.',
+  offersSameImage: false,
+};
+
 const swarmLabel = 'com.docker.swarm.task.id';
 const serviceLabel = 'com.docker.compose.service';
 

@@ -1,5 +1,6 @@
 import { isProblem, Problem } from '../errors.ts';
 import { stripAnsi } from './ansi.ts';
+import type { Scope } from './capabilities.ts';
 import { containerClaim, projectClaim } from './claims.ts';
 import type { Container } from './containers.ts';
 import type { Credentials, RegistryLogin } from './credentials.ts';
@@ -9,7 +10,7 @@ import type { LastLines } from './last-words.ts';
 import type { Logs } from './logs.ts';
 import { Cancelled, cutShort, type Outcome } from './operation-outcomes.ts';
 import type { Details, Operation, Result } from './operation-types.ts';
-import type { Operations, Run } from './operations.ts';
+import { BusyProblem, type Operations, type Run } from './operations.ts';
 import { type Document, documentOf, textsOf } from './own-settings.ts';
 import { dependencyLevels } from './projects.ts';
 import type { Pulls } from './pulls.ts';
@@ -26,10 +27,12 @@ import {
   tagOf,
   warningsOf,
 } from './rebuild-plan.ts';
-import { type RebuildRules, type Refusal, refusalOf } from './rebuild-refusal.ts';
-import { configOf, idOf, imageIdOf, nameOf, type Survey, surveyRebuild } from './rebuild-survey.ts';
+import { hiddenRefusal, type RebuildRules, type Refusal, refusalOf } from './rebuild-refusal.ts';
+import { configOf, idOf, imageIdOf, nameOf, type Survey, type Surveyed, surveyRebuild } from './rebuild-survey.ts';
 import { idsOf, type RebuildPlan } from './rebuild-types.ts';
 import { foreignPlatform } from './recreation.ts';
+import { sees } from './scope.ts';
+import { busy } from './scoped-operations.ts';
 
 /** How a rebuild is wanted. */
 export type RebuildChoices = {
@@ -37,6 +40,8 @@ export type RebuildChoices = {
   pulls: boolean;
   /** Also where it runs on that image already. */
   isForced: boolean;
+  /** Which containers it may touch. */
+  scope: Scope;
   /** Given to its own registry alone. */
   login?: RegistryLogin | undefined;
 };
@@ -116,8 +121,11 @@ export function createRebuilds(parts: Parts) {
 
   // ── before ──
 
-  async function preview(ref: string): Promise<RebuildPreview> {
-    const survey = await surveyRebuild(docker, ref);
+  async function preview(ref: string, scope: Scope): Promise<RebuildPreview> {
+    const whole = await surveySeen(ref, scope);
+    const dependants = whole.dependants.filter(isSeen(scope));
+    const survey = { ...whole, dependants };
+    const hidden = dependants.length < whole.dependants.length ? hiddenRefusal : null;
     const reference = tagOf(survey);
     const next = await localNext(survey);
     const found = next ?? { text: '', image: survey.image };
@@ -125,15 +133,28 @@ export function createRebuilds(parts: Parts) {
       id: idOf(survey),
       name: nameOf(survey),
       reference: reference?.text ?? null,
-      before: toBrief(imageIdOf(survey), survey.image),
-      after: next ? toBrief(text(next.image.Id) ?? '', next.image) : null,
+      before: narrowBrief(toBrief(imageIdOf(survey), survey.image), reference?.text, scope),
+      after: next ? narrowBrief(toBrief(text(next.image.Id) ?? '', next.image), reference?.text, scope) : null,
       changes: next ? changesBetween(survey, found) : [],
       kept: countKept(survey.container),
       warnings: warningsOf(survey, next, bounds.healthyMs / 1_000),
-      dependants: survey.dependants.map((dependant) => ({ id: idOf(dependant), name: nameOf(dependant) })),
-      refusal: refusalOf(survey, rules, true),
+      dependants: dependants.map((dependant) => ({ id: idOf(dependant), name: nameOf(dependant) })),
+      refusal: hidden ?? refusalOf(survey, rules, true),
     };
   }
+
+  /** @throws Problem `not_found` where the container may not be seen, which may have changed since it was chosen */
+  async function surveySeen(ref: string, scope: Scope): Promise<Survey> {
+    const survey = await surveyRebuild(docker, ref);
+    if (!isSeen(scope)(survey)) throw new Problem('not_found', `Container ${ref} not found`);
+    return survey;
+  }
+
+  /** One that is not known here yet is not seen by who sees some only. */
+  const isSeen = (scope: Scope) => (surveyed: Pick<Surveyed, 'container'>) => {
+    const container = inventory.container(idOf(surveyed));
+    return scope === null || (container !== undefined && sees(scope, container));
+  };
 
   /** What the container's tag means here now; its own image where it has no tag. */
   async function localNext(survey: Survey): Promise<NextImage | undefined> {
@@ -144,9 +165,10 @@ export function createRebuilds(parts: Parts) {
   }
 
   /** @throws Problem with the reason of the refusal */
-  async function surveyAllowed(ref: string, pullsToo: boolean): Promise<Survey> {
-    const survey = await surveyRebuild(docker, ref);
-    const refusal = refusalOf(survey, rules, pullsToo);
+  async function surveyAllowed(ref: string, pullsToo: boolean, scope: Scope): Promise<Survey> {
+    const survey = await surveySeen(ref, scope);
+    const isWhole = survey.dependants.every(isSeen(scope));
+    const refusal = isWhole ? refusalOf(survey, rules, pullsToo) : hiddenRefusal;
     if (refusal) throw new Problem(refusal.code, refusal.reason);
     return survey;
   }
@@ -154,7 +176,7 @@ export function createRebuilds(parts: Parts) {
   // ── one ──
 
   async function start(ref: string, { credentials, ...wanted }: SingleChoices, actor: string): Promise<Operation> {
-    const survey = await surveyAllowed(ref, wanted.pulls);
+    const survey = await surveyAllowed(ref, wanted.pulls, wanted.scope);
     const login = credentials && { registry: tagOf(survey)?.registry ?? '', credentials };
     const choices = { ...wanted, login };
     return operations.start(
@@ -165,11 +187,11 @@ export function createRebuilds(parts: Parts) {
 
   async function rebuild(run: Run, ref: string, choices: RebuildChoices): Promise<Outcome> {
     run.plan([choices.pulls ? pull : look, ...forwardSteps]);
-    const before = await surveyAllowed(ref, choices.pulls);
+    const before = await surveyAllowed(ref, choices.pulls, choices.scope);
     const next = await obtain(run, before, choices);
     // It may have been changed during a long pull: what is remade is what is there now.
-    const survey = choices.pulls ? await surveyAllowed(ref, true) : before;
-    run.claim(claimsOf(survey));
+    const survey = choices.pulls ? await surveyAllowed(ref, true, choices.scope) : before;
+    claimAll(run, survey, choices.scope);
     if (text(next.image.Id) === imageIdOf(survey) && !choices.isForced) {
       return { message: `${nameOf(survey)} runs on the newest image of its tag already: nothing was done.` };
     }
@@ -177,6 +199,15 @@ export function createRebuilds(parts: Parts) {
     const outcome = await transaction.execute(run, plan);
     await inventory.refresh(idsOf(plan));
     return outcome;
+  }
+
+  /** The refusal stays with the operation, and must not tell who sees some only what others work on. */
+  function claimAll(run: Run, survey: Survey, scope: Scope) {
+    try {
+      run.claim(claimsOf(survey));
+    } catch (error) {
+      throw scope !== null && error instanceof BusyProblem ? busy() : error;
+    }
   }
 
   async function obtain(run: Run, survey: Survey, choices: RebuildChoices): Promise<NextImage> {
@@ -294,7 +325,10 @@ export function createRebuilds(parts: Parts) {
   const timer = setInterval(() => void recoverOnce(), bounds.retryMs).unref();
 
   return {
-    /** What a rebuild would change, before anything is done. */
+    /**
+     * What a rebuild would change, before anything is done; for who sees these containers.
+     * @throws Problem `not_found`
+     */
     preview,
 
     /**
@@ -403,6 +437,10 @@ function toBrief(id: string, image: Document): ImageBrief {
   const { RepoTags, RepoDigests, Created } = image;
   return { id, tags: textsOf(RepoTags), digests: textsOf(RepoDigests), createdAt: text(Created) ?? '' };
 }
+
+/** The other names of an image may tell of what is hidden. */
+const narrowBrief = (brief: ImageBrief, reference: string | undefined, scope: Scope): ImageBrief =>
+  scope === null ? brief : { ...brief, tags: brief.tags.filter((tag) => tag === reference), digests: [] };
 
 function countKept(container: Document): RebuildPreview['kept'] {
   const { Env } = documentOf(container.Config);

@@ -182,7 +182,7 @@ export function detailModel(input: DetailInput, context: ViewContext): DetailMod
       shortId: shortId(container.id),
       known: input.inspect !== undefined,
       notice: input.inspect ? toNotice(container, inspect) : unknownNotice,
-      image: toImage(input, inspect, context.base),
+      image: toImage(input, inspect, context),
       created: toMoment(moment(inspect.Created) ?? (container.createdAt || null), context.now),
       started: toMoment(moment(inspect.State?.StartedAt), context.now),
       finished: isOver(container) ? toMoment(moment(inspect.State?.FinishedAt), context.now) : null,
@@ -217,11 +217,11 @@ function toMoment(ms: number | null, now: number): MomentModel | null {
   return ms === null ? null : { text: dateTime(ms), iso: iso(ms), ago: `${duration(now - ms)} ago` };
 }
 
-function toImage({ container, imageTags }: DetailInput, inspect: EngineContainerDetail, base: string) {
+function toImage({ container, imageTags }: DetailInput, inspect: EngineContainerDetail, context: ViewContext) {
   const reference = inspect.Config?.Image || container.image;
   return {
     ...splitReference(reference),
-    href: imageHref(base, inspect.Image ?? container.imageId),
+    href: imageHref(context, inspect.Image ?? container.imageId),
     otherTags: imageTags.filter((tag) => tag !== reference),
     id: shortId(inspect.Image ?? container.imageId),
   };

@@ -172,8 +172,9 @@ export function projectHref(base: string, project: string | null): string | null
   return project === null ? null : `${base}/projects/${encodeURIComponent(project)}`;
 }
 
-/** The page of an image; null where an engine gave no proper id. */
-export function imageHref(base: string, imageId: string): string | null {
+/** The page of an image; null where an engine gave no proper id, and for who sees no images. */
+export function imageHref({ base, can }: Pick<ViewContext, 'base' | 'can'>, imageId: string): string | null {
+  if (!can.all) return null;
   const hex = /^(?:sha256:)?([0-9a-f]{64})$/.exec(imageId)?.[1];
   return hex ? `${base}/images/${hex}` : null;
 }
@@ -206,7 +207,7 @@ export function rowModel(
       image: {
         ...splitReference(image),
         title: image,
-        href: imageHref(base, container.imageId),
+        href: imageHref(context, container.imageId),
       },
       ports: ports.slice(0, maxPorts),
       morePorts: ports.slice(maxPorts),

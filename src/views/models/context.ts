@@ -2,6 +2,8 @@ import type { LogDisplay } from './log-display.ts';
 
 /** What the viewer may do; what can't be done isn't offered. */
 export type Can = {
+  /** Whether they see all containers, and with them what is about the whole machine. */
+  all: boolean;
   control: boolean;
   remove: boolean;
   images: boolean;

@@ -89,7 +89,7 @@ export function imageRowModel(
 ): ImageRowModel {
   const { base, now } = context;
   const hex = image.id.replace(/^sha256:/, '');
-  const href = imageHref(base, image.id) ?? `${base}/images/${encodeURIComponent(hex)}`;
+  const href = imageHref(context, image.id) ?? `${base}/images/${encodeURIComponent(hex)}`;
   return {
     ...toShared(context),
     row: {
@@ -255,7 +255,7 @@ export function imageDetailModel(
   const { base, now } = context;
   const config = inspect.Config ?? {};
   const hex = image.id.replace(/^sha256:/, '');
-  const href = imageHref(base, image.id) ?? `${base}/images/${encodeURIComponent(hex)}`;
+  const href = imageHref(context, image.id) ?? `${base}/images/${encodeURIComponent(hex)}`;
   const createdAt = moment(inspect.Created) ?? (image.createdAt || null);
   const parent = image.parentId || inspect.Parent || '';
   return {
@@ -277,7 +277,7 @@ export function imageDetailModel(
       pullReference: work.update.state === 'local' ? null : (image.tags[0] ?? null),
       pullHref: `${base}/images/pull`,
       digests: image.repoDigests,
-      parent: parent ? { text: shortId(parent), href: imageHref(base, parent) } : null,
+      parent: parent ? { text: shortId(parent), href: imageHref(context, parent) } : null,
       size: bytes(inspect.Size ?? image.size),
       created:
         createdAt === null
@@ -354,7 +354,7 @@ export type RemoveImageModel = Shared & {
 /** The confirmation before an image is removed. */
 export function removeImageModel(image: Image, context: ViewContext): RemoveImageModel {
   const hex = image.id.replace(/^sha256:/, '');
-  const href = imageHref(context.base, image.id) ?? `${context.base}/images/${encodeURIComponent(hex)}`;
+  const href = imageHref(context, image.id) ?? `${context.base}/images/${encodeURIComponent(hex)}`;
   const tagsLost = image.tags.map((tag) => `tag ${tag}`);
   return {
     ...toShared(context),

@@ -80,10 +80,11 @@ export function rebuildModel(preview: RebuildPreview, update: Update, context: V
   };
 }
 
-function toBriefModel({ id, tags, createdAt }: ImageBrief, { base, now }: ViewContext): ImageBriefModel {
+function toBriefModel({ id, tags, createdAt }: ImageBrief, context: ViewContext): ImageBriefModel {
+  const { now } = context;
   const created = moment(createdAt);
   const age = created === null ? '' : `made ${duration(now - created)} ago, ${dateTime(created)}`;
-  return { id: shortId(id), href: imageHref(base, id), text: [tags.join(' '), age].filter(Boolean).join(', ') };
+  return { id: shortId(id), href: imageHref(context, id), text: [tags.join(' '), age].filter(Boolean).join(', ') };
 }
 
 /** The registry's newest image may be one that is not here yet. */
