@@ -134,7 +134,7 @@ export type Bounds = {
  */
 export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App> {
   const app: App = fastify({
-    logger: config.logLevel === 'silent' ? false : { level: config.logLevel },
+    logger: config.logLevel === 'silent' ? false : { level: config.logLevel, serializers: { req: toLogged } },
     trustProxy: config.trustProxy,
     bodyLimit,
     http: { maxHeaderSize },
@@ -158,6 +158,14 @@ export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App
   if (config.basePath) registerOutside(app, services);
   return app;
 }
+
+/** A request as the log has it: without the code of a setup, which would let in whoever reads the log. */
+const toLogged = ({ method, url, host, ip }: { method: string; url: string; host: string; ip: string }) => ({
+  method,
+  url: url.replace(/([?&]code=)[^&]*/g, '$1…'),
+  host,
+  remoteAddress: ip,
+});
 
 /** What is answered outside the base path: health and metrics, for whoever does not come through the proxy. */
 function registerOutside(app: App, services: Services) {

@@ -396,6 +396,7 @@ t.test('the log is one JSON object a line, with the request id that a person rea
   const run = start(t, { DOCKER_HOST: engine.host, LOG_LEVEL: 'info' });
   const url = await ready(run);
   engine.faults.status(500, '{"message":"broken"}', 'application/json', { path: /web|[0-9a-f]{64}\/json/ });
+  await call(`${url}/setup?code=one-time-code`, 'GET');
   const { status, headers } = await call(`${url}/api/containers/web`, 'GET');
   t.equal(status, 502);
   const id = headers['x-request-id'] ?? 'none';
@@ -410,6 +411,8 @@ t.test('the log is one JSON object a line, with the request id that a person rea
     .split('\n')
     .filter((line) => line && !line.startsWith('Fairlead'));
   for (const line of lines) t.type(JSON.parse(line), 'object');
+  t.match(run.out(), '/setup?code=…');
+  t.notMatch(run.out(), 'one-time-code', 'what lets somebody in is not written down');
 });
 
 t.test('a database that can not be opened is told in one line', async (t) => {
