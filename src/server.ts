@@ -23,7 +23,7 @@ export async function startServer(env: NodeJS.ProcessEnv): Promise<void> {
     for (const warning of config.warnings) console.error(`Warning: ${warning}`);
     const setup = app.setupPath();
     const shown = config.publicUrl || `${url}${config.basePath}`;
-    console.log(`Fairlead listening at ${url}${config.basePath}${setup && `, set it up at ${shown}${setup}`}`);
+    console.log(`Fairlead listening at ${url}${config.basePath}${setup && ` and to be set up at ${shown}${setup}`}`);
   } catch (error) {
     console.error(explain(error, env));
     process.exit(1);

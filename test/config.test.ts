@@ -297,7 +297,7 @@ t.test('a first start tells the one address that makes an admin, and no start af
   const env = { DOCKER_HOST: 'unix:///nowhere.sock', DATA_DIR: dataDir, AUTH: 'password' };
   const first = start(t, { ...env, HOST: '0.0.0.0', BASE_PATH: '/sub', PUBLIC_URL: 'https://docker.example/sub' });
   await ready(first);
-  const atName = /, set it up at https:\/\/docker\.example\/sub\/setup\?code=[\w-]{22}$/m;
+  const atName = / and to be set up at https:\/\/docker\.example\/sub\/setup\?code=[\w-]{22}$/m;
   t.match(first.out(), atName, 'under the address that people reach it by, where that is known');
   first.child.kill('SIGTERM');
   await first.code;
@@ -305,7 +305,7 @@ t.test('a first start tells the one address that makes an admin, and no start af
   const second = start(t, env);
   const url = await ready(second);
   const line =
-    /^Fairlead listening at http:\/\/127\.0\.0\.1:\d+, set it up at (http:\/\/127\.0\.0\.1:\d+\/setup\?code=[\w-]{22})$/m;
+    /^Fairlead listening at http:\/\/127\.0\.0\.1:\d+ and to be set up at (http:\/\/127\.0\.0\.1:\d+\/setup\?code=[\w-]{22})$/m;
   const address = line.exec(second.out())?.[1] ?? '';
   t.equal((await call(`${url}/containers`, 'GET')).status, 303, 'nobody gets in before');
   t.equal((await call(address, 'GET')).status, 200);

@@ -55,7 +55,7 @@ t.test('The image and the compose file', async (t) => {
     t.match(await inside('ls', '/data'), 'fairlead.db', 'what it keeps is in the volume');
 
     t.equal(await ask(engine, '/api/containers'), 401, 'nobody gets in who has not signed in');
-    const address = /set it up at (http\S+)/.exec(await engine.docker('logs', id))?.[1] ?? '';
+    const address = /to be set up at (http\S+)/.exec(await engine.docker('logs', id))?.[1] ?? '';
     t.match(address, `${origin}/setup?code=`, 'its log tells the address that makes the first admin');
     const cookie = await evaluate(engine, setUp(address));
     t.match(cookie, 'fairlead_session=', 'which signs them in');
