@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import SQLite from 'better-sqlite3';
 import t from 'tap';
-import { type AppOptions, startApp, until } from '../support/app.ts';
+import { type AppOptions, closeCode, startApp, until } from '../support/app.ts';
 import { createPerson } from '../support/people.ts';
 
 const password = 'correct horse battery';
@@ -87,13 +87,13 @@ t.test('signing out ends the session and closes its sockets at once', async (t) 
   t.equal(await stays.opened, 101);
 
   t.equal((await person.form('/logout')).headers.location, '/login');
-  t.equal((await live.closed).code, 1008);
+  t.equal(await closeCode(live), 1008);
   t.equal((await app.get('/api/containers', kept)).status, 401, 'the old cookie is worth nothing');
   t.equal((await other.get('/api/containers')).status, 200, 'another session goes on');
   t.equal(stays.socket.readyState, stays.socket.OPEN);
 
   await other.form('/account/sign-out-everywhere');
-  t.equal((await stays.closed).code, 1008);
+  t.equal(await closeCode(stays), 1008);
 });
 
 t.test('five wrong passwords make that client wait for that name, and nobody else', async (t) => {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { startApp, until } from '../support/app.ts';
+import { closeCode, startApp, until } from '../support/app.ts';
 import { createPerson, type Person } from '../support/people.ts';
 
 const password = 'correct horse battery';
@@ -100,13 +100,13 @@ t.test('a token that is revoked is nothing at once, and its sockets close', asyn
   t.equal(await other.opened, 101);
   await until(() => live.frames.length > 0 && other.frames.length > 0, 'both follow');
   t.same(JSON.parse((await admin.json('DELETE', `/api/tokens/${gone.id}`)).text), { id: gone.id, removed: true });
-  t.equal((await live.closed).code, 1008);
+  t.equal(await closeCode(live), 1008);
   t.equal((await app.get('/api/containers', bearer(gone.token))).status, 401);
   t.equal((await app.get('/api/containers', bearer(stays.token))).status, 200);
   t.equal(other.socket.readyState, other.socket.OPEN);
   t.equal((await admin.json('DELETE', `/api/tokens/${gone.id}`)).status, 404);
   t.equal((await admin.form(`/tokens/${stays.id}/remove`)).status, 303);
-  t.equal((await other.closed).code, 1008);
+  t.equal(await closeCode(other), 1008);
   t.match((await admin.get('/tokens')).text, 'Token ci was revoked.');
 });
 

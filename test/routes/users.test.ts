@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { startApp, type TestApp, until } from '../support/app.ts';
+import { closeCode, startApp, type TestApp, until } from '../support/app.ts';
 import { createPerson, type Person } from '../support/people.ts';
 
 const password = 'correct horse battery';
@@ -97,7 +97,7 @@ t.test('who is changed, locked or removed is out at once, with all pages that ar
       ? await admin.json('POST', `/api/users/${id}`, body)
       : await admin.json('DELETE', `/api/users/${id}`);
     t.equal(answer.status, 200, name);
-    t.equal((await live.closed).code, 1008, `${name}: the socket`);
+    t.equal(await closeCode(live), 1008, `${name}: the socket`);
     t.equal((await person.get('/api/containers')).status, 401, `${name}: the session`);
   }
   t.equal((await createPerson(app).signIn('password', password)).status, 401, 'the old password');

@@ -169,3 +169,9 @@ export async function until(
     await sleep(10);
   }
 }
+
+/** The code that a socket is closed with, within 5 s: long before a heartbeat would find that it has to be. */
+export async function closeCode({ socket, closed }: LiveSocket): Promise<number> {
+  await until(() => socket.readyState === WebSocket.CLOSED, 'the socket closes', 5_000);
+  return (await closed).code;
+}
