@@ -94,6 +94,11 @@ function addresses(path: string, values: Record<string, string[]>): string[] {
 
 const queries = ['', 'q=goldmine', 'q=ingots', 'project=treasury', 'container=vault&container=web', 'state=exited'];
 
+const queriesOf = (path: string, isOpen: boolean) => {
+  if (!isOpen) return [''];
+  return path.includes(':') ? ['', 'q=ingots'] : queries;
+};
+
 /** What an address may echo, without which an answer must tell nothing. */
 function withoutEcho(text: string, address: string, ids: readonly string[]): string {
   const words = address.split(/[/?&=]/).filter((word) => [...secrets, ...ids, 'vault-old'].includes(word));
@@ -131,7 +136,7 @@ t.test('no page, fragment or answer tells who sees some containers only of anoth
     const isOpen = isRouteForLimited(['GET'], path);
     if (path === '/logout') continue;
     for (const address of addresses(path, values)) {
-      for (const query of isOpen ? queries : ['']) {
+      for (const query of queriesOf(path, isOpen)) {
         const full = query ? `${address}?${query}` : address;
         await ask(full, isOpen, 'user', limited.headers());
         if (path.startsWith('/api/')) await ask(full, isOpen, 'token', token);
@@ -391,9 +396,9 @@ t.test('a container that gets another name goes out of sight, and its log ends',
   );
 });
 
-t.test('who sees less is shown no buttons of who may do more, on the same list', async (t) => {
+t.test('who may do less is shown no buttons of who may do more, on the same list', async (t) => {
   const { app, admin } = await start(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
-  const viewer = await addLimited(app, admin, ['*'], 'viewer');
+  const viewer = await addLimited(app, admin, [], 'viewer');
   const [one, other] = [admin, viewer].map((asker) => app.live('/live?topic=containers', { headers: asker.headers() }));
   for (const live of [one, other]) await until(() => live?.text().includes('id="containers"') ?? false, 'the list');
   app.engine.stop('web');

@@ -9,6 +9,8 @@ import { BusyProblem, type Operations } from '../../src/services/operations.ts';
 import { scopeInventory, sees } from '../../src/services/scope.ts';
 import { scopeHistory } from '../../src/services/scoped-history.ts';
 import { scopeOperations } from '../../src/services/scoped-operations.ts';
+import { scopeStats } from '../../src/services/scoped-reading.ts';
+import type { Stats } from '../../src/services/stats.ts';
 
 const idOf = (digit: string) => digit.repeat(64);
 
@@ -275,4 +277,16 @@ t.test('of operations one sees what one asked for, and refusals tell of no other
     own.visit(['other'], async () => {}),
     new Problem('conflict', 'Somebody else works on it already. Try again when that has ended.'),
   );
+});
+
+t.test('figures are those of containers that may be seen, not of others and not of sums', async (t) => {
+  const world = createWorld(container('a', 'web', 'shop'), container('b', 'vault', 'treasury'));
+  const stats = {
+    history: async (id: string) => ({ id, samples: id === '' ? [] : [{ memoryBytes: 7 }] }),
+  } as unknown as Stats;
+  const seen = scopeStats(stats, scopeInventory(world.inventory, ['shop']));
+  t.equal((await seen.history(idOf('a'), '1h')).samples.length, 1);
+  for (const id of [idOf('b'), 'machine', 'project:shop', idOf('c')]) {
+    t.strictSame(await seen.history(id, '1h'), { id, samples: [] }, id);
+  }
 });
