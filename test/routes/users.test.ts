@@ -182,3 +182,11 @@ t.test('a bad name, password or role is told by its field', async (t) => {
     'of a change that is refused nothing is done',
   );
 });
+
+t.test('an empty list of projects is no way to see everything', async (t) => {
+  const { admin } = await start(t);
+  const answer = await admin.json('POST', '/api/users', { username: 'kim', password, role: 'viewer', projects: [] });
+  t.equal(answer.status, 400);
+  t.match(answer.text, 'projects: name at least one');
+  t.equal((await listed(admin)).length, 1);
+});
