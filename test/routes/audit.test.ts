@@ -141,7 +141,7 @@ t.test('it is narrowed by who, to what and how it ended, and read on page by pag
   const second = await entries(admin, `?limit=3&before=${first.at(-1)?.id}`);
   t.strictSame([...first, ...second], all.slice(0, 6), 'none twice, none left out');
   const page = await admin.get('/audit?result=failed&limit=3');
-  t.equal(page.text.match(/<tr data-id=/g)?.length, 3);
+  t.equal(page.text.match(/<tr [^>]*data-id=/g)?.length, 3);
   const older = /href="([^"]*before=\d+[^"]*)"/.exec(page.text)?.[1]?.replaceAll('&amp;', '&') ?? '';
   t.match(older, 'result=failed', 'the filter goes along');
   t.match((await admin.get(older)).text, 'gone-3 start');
