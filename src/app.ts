@@ -69,7 +69,7 @@ import { createMergedLogs } from './services/merged-logs.ts';
 import { createMetrics } from './services/metrics.ts';
 import { createOperations, type Operations } from './services/operations.ts';
 import { readOwnContainer } from './services/own-container.ts';
-import { createPasswords } from './services/passwords.ts';
+import { createPasswords, type PasswordCost } from './services/passwords.ts';
 import { createProjects } from './services/projects.ts';
 import { createPulls } from './services/pulls.ts';
 import type { RebuildBounds } from './services/rebuild.ts';
@@ -117,7 +117,7 @@ const maxParamLength = 16 * 1024;
 /** The names of a hundred chosen containers stand in an address, and twice more in what a page's script sends along. */
 const maxHeaderSize = 64 * 1024;
 
-/** Bounds of time that tests make shorter, ms. */
+/** Bounds of time that tests make shorter, ms, and what a password's hash costs. */
 export type Bounds = {
   engine?: Partial<EngineTimeouts>;
   rebuild?: Partial<RebuildBounds>;
@@ -125,6 +125,7 @@ export type Bounds = {
   /** Between two readings of the disk. */
   diskRestMs?: number;
   lingerMs?: number;
+  passwordCost?: PasswordCost;
 };
 
 /**
@@ -219,7 +220,7 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
     stats,
     history,
   );
-  const access = await openAccess(app, config, database);
+  const access = await openAccess(app, config, bounds, database);
   followInventory(inventory, stats, logs);
   if (config.statsInterval > 0) attention.hold();
   lookWhileAtWork(attention, work.operations);
@@ -278,8 +279,8 @@ type Core = {
 };
 
 /** Who may do what, and what they did. The first admin comes from the settings, or from who has the code of this start. */
-async function openAccess(app: App, config: Config, database: Core['database']) {
-  const users = await createUsers(database, createPasswords());
+async function openAccess(app: App, config: Config, { passwordCost }: Bounds, database: Core['database']) {
+  const users = await createUsers(database, createPasswords(passwordCost));
   const isNew = config.auth === 'password' && users.count() === 0;
   const password = config.adminPassword;
   if (isNew && password !== '') await users.add({ name: firstAdmin, password, role: 'admin', scope: null });

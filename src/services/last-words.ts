@@ -6,7 +6,8 @@ export type LastLines = (id: string, untilEnd?: AbortSignal) => Promise<string[]
 /** What containers said before they failed. */
 export type LastWords = ReturnType<typeof createLastWords>;
 
-const wordsMs = 1_000;
+/** A busy engine takes a second and more to give them. */
+const wordsMs = 3_000;
 
 type Listening = { lines: Promise<string[]>; end: () => void };
 
@@ -22,7 +23,7 @@ export function createLastWords(lastLines: LastLines) {
       listening.set(id, { lines, end: () => reading.abort() });
     },
 
-    /** What a container said, as far as that is known within 1 s; none where nothing tells. */
+    /** What a container said, as far as that is known within 3 s; none where nothing tells. */
     async of(id: string): Promise<string[]> {
       const bound = new AbortController();
       const lines = listening.get(id)?.lines ?? lastLines(id);

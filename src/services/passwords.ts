@@ -2,11 +2,12 @@ import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { Problem } from '../errors.ts';
 
-type Cost = { N: number; r: number; p: number };
+/** What one hash costs (RFC 7914): N and r in memory and time, p in time. */
+export type PasswordCost = { N: number; r: number; p: number };
 
-const derive = promisify<string, Buffer, number, Cost & { maxmem: number }, Buffer>(scrypt);
+const derive = promisify<string, Buffer, number, PasswordCost & { maxmem: number }, Buffer>(scrypt);
 /** As strong as 2^17, 8, 1, with an eighth of the memory: OWASP's Password Storage Cheat Sheet names both. */
-const cost: Cost = { N: 2 ** 14, r: 8, p: 5 };
+const strongCost: PasswordCost = { N: 2 ** 14, r: 8, p: 5 };
 const keyBytes = 32;
 const saltBytes = 16;
 /** Characters: a passphrase fits, and no request can make the work long. */
@@ -21,13 +22,13 @@ export type Passwords = ReturnType<typeof createPasswords>;
 
 /**
  * Creates the hashing of passwords (scrypt). So many are worked on at once and wait at most that a flood of tries leaves
- * the rest of the program its time.
+ * the rest of the program its time. Tests hash more cheaply.
  */
-export function createPasswords() {
+export function createPasswords(cost: PasswordCost = strongCost) {
   const waiting: (() => void)[] = [];
   let running = 0;
   /** Compared with where there is no user of a name, so that both take the same time. No password is known to give it. */
-  const nobody = toText(randomBytes(saltBytes), randomBytes(keyBytes));
+  const nobody = toText(cost, randomBytes(saltBytes), randomBytes(keyBytes));
 
   /** @throws Problem `rate_limited` where too many wait */
   async function inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -50,7 +51,7 @@ export function createPasswords() {
   async function hash(password: string): Promise<string> {
     const salt = randomBytes(saltBytes);
     const key = await inTurn(() => deriveWith(password, salt, cost));
-    return toText(salt, key);
+    return toText(cost, salt, key);
   }
 
   return {
@@ -75,11 +76,11 @@ export function createPasswords() {
   };
 }
 
-const toText = (salt: Buffer, key: Buffer) =>
-  `scrypt$${cost.N}$${cost.r}$${cost.p}$${salt.toString('base64')}$${key.toString('base64')}`;
+const toText = ({ N, r, p }: PasswordCost, salt: Buffer, key: Buffer) =>
+  `scrypt$${N}$${r}$${p}$${salt.toString('base64')}$${key.toString('base64')}`;
 
 /** Equal characters can be typed in several ways, hence the normal form (NIST SP 800-63B, 5.1.1.2). */
-const deriveWith = (password: string, salt: Buffer, { N, r, p }: Cost) =>
+const deriveWith = (password: string, salt: Buffer, { N, r, p }: PasswordCost) =>
   derive(password.normalize('NFKC'), salt, keyBytes, { N, r, p, maxmem: 2 * 128 * N * r });
 
 /**

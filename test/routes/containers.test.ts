@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Answer, startApp, type TestApp, until } from '../support/app.ts';
+import { type Answer, startApp, type TestApp, until, untilHolds } from '../support/app.ts';
 import { byId, type Element, findAll, openPage, parseHtml, rowsOf, textOf } from '../support/page.ts';
 
 const messagesOf = (html: string) => messagesIn(parseHtml(html));
@@ -48,7 +48,7 @@ t.test('the list has three forms, and none of them asks the engine', async (t) =
   t.match(page.headers['content-type'], /^text\/html/);
   t.match(page.text, /<!doctype html>/i);
   t.notMatch(fragment.text, /<html|<body/);
-  t.ok(page.text.includes(fragment.text.trim()), 'the page holds the fragment as it is');
+  await untilHolds(app, '/containers', '/fragments/containers');
   t.strictSame(rowsOf(parseHtml(page.text)), ['web running my-shop', 'old_db_1 exited old', 'loner created ']);
   t.ok(byId(parseHtml(page.text), `container-${id}`));
   const group = byId(parseHtml(page.text), 'project-my-shop');

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { SimulatedEngine } from '../simulated/engine.ts';
-import { startApp, until } from '../support/app.ts';
+import { startApp, until, untilHolds } from '../support/app.ts';
 import { ended, numberOf } from '../support/operations.ts';
 import { findAll, openPage, parseHtml, rowsOf, textOf } from '../support/page.ts';
 import { openViewer } from '../support/viewer.ts';
@@ -44,7 +44,7 @@ t.test('a project has three forms', async (t) => {
   });
   const page = await app.get('/projects/my-shop');
   t.equal(rowsOf(parseHtml(page.text)).length, 5);
-  t.ok(page.text.includes((await app.get('/fragments/projects/my-shop')).text.trim()));
+  await untilHolds(app, '/projects/my-shop', '/fragments/projects/my-shop');
   for (const path of ['/api/projects/nobody', '/projects/nobody', '/fragments/projects/nobody'])
     t.equal((await app.get(path)).status, 404, path);
   t.match(await app.api('/projects/nobody'), { code: 'not_found', detail: 'Project nobody not found' });

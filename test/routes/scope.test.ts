@@ -25,7 +25,7 @@ async function start(t: Test, options: Pick<AppOptions, 'prepare' | 'bounds'>) {
 }
 
 /** A user who sees some containers only, signed in. */
-async function addLimited(app: TestApp, admin: Asker, projects: string[], role = 'admin'): Promise<Asker> {
+async function addLimited(app: TestApp, admin: Asker, projects: string[] | undefined, role = 'admin'): Promise<Asker> {
   const username = `limited-${role}`;
   const made = await admin.json('POST', '/api/users', { username, password, role, projects });
   if (made.status !== 200) throw new Error(made.text);
@@ -398,7 +398,7 @@ t.test('a container that gets another name goes out of sight, and its log ends',
 
 t.test('who may do less is shown no buttons of who may do more, on the same list', async (t) => {
   const { app, admin } = await start(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
-  const viewer = await addLimited(app, admin, [], 'viewer');
+  const viewer = await addLimited(app, admin, undefined, 'viewer');
   const [one, other] = [admin, viewer].map((asker) => app.live('/live?topic=containers', { headers: asker.headers() }));
   for (const live of [one, other]) await until(() => live?.text().includes('id="containers"') ?? false, 'the list');
   app.engine.stop('web');

@@ -94,6 +94,10 @@ function costOf(read: () => unknown): number {
   return best;
 }
 
+/** Whether eight times the text took more than three times as much more, µs. */
+const isSteep = (costs: readonly number[]) =>
+  costs.some((cost, n) => n > 0 && cost > 24 * (costs[n - 1] as number) + 100);
+
 t.test('Eight times the line takes about eight times as long, and never near the square of it', async (t) => {
   const ofLength = (piece: string, n: number) => piece.repeat(Math.floor(n / piece.length));
   const filled: Record<string, (fill: (piece: string) => string) => string> = {
@@ -138,9 +142,11 @@ t.test('Eight times the line takes about eight times as long, and never near the
   for (const [name, write] of Object.entries(filled)) {
     const texts = [512, 4_096, 32_768].map((n) => write((piece) => ofLength(piece, n)));
     for (const [what, read] of Object.entries(readings)) {
-      const costs = texts.map((text) => costOf(() => read(text)));
-      const isSteep = costs.some((cost, n) => n > 0 && cost > 24 * (costs[n - 1] as number) + 100);
-      t.notOk(isSteep, `${what}, ${name}: ${costs.map(Math.round).join(', ')} µs`);
+      const measure = () => texts.map((text) => costOf(() => read(text)));
+      let costs = measure();
+      // A machine that is busy makes single readings slow; what is steep by itself is so each time.
+      for (let again = 0; again < 9 && isSteep(costs); again++) costs = measure();
+      t.notOk(isSteep(costs), `${what}, ${name}: ${costs.map(Math.round).join(', ')} µs`);
     }
   }
 });

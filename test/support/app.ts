@@ -9,6 +9,13 @@ import { type Bounds, buildApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import { createSimulatedEngine, type SimulatedEngine, type SimulatedEngineOptions } from '../simulated/engine.ts';
 
+/** Waits until a page holds a fragment as it is: between two requests an age may have grown by a second. */
+export const untilHolds = (app: TestApp, page: string, fragment: string) =>
+  until(
+    async () => (await app.get(page)).text.includes((await app.get(fragment)).text.trim()),
+    `${page} holds ${fragment}`,
+  );
+
 /** What a test says about its application; everything has a default. */
 export type AppOptions = {
   /** How the simulated engine shall be, or one that runs already. */
@@ -26,6 +33,9 @@ export type AppOptions = {
 };
 
 export type TestApp = Awaited<ReturnType<typeof startApp>>;
+
+/** Hundreds of sign-ins would else take minutes. */
+const cheap = { N: 2, r: 1, p: 1 };
 
 /** An answer, read whole. */
 export type Answer = { status: number; headers: Record<string, string | undefined>; text: string };
@@ -51,7 +61,7 @@ export async function startApp(
     AUTH: 'none',
   };
   const config = readConfig({ ...settings, ...env });
-  const app = await buildApp(config, bounds);
+  const app = await buildApp(config, { passwordCost: cheap, ...bounds });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   const sockets = new Set<WebSocket>();
   let isClosed = false;
