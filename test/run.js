@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { countsOf, printFailures, printFiles } from './report.js';
 
 const neededMajor = 24;
-const fileTimeoutSeconds = 420;
+const fileTimeoutSeconds = 600;
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 if (Number(process.versions.node.split('.')[0]) < neededMajor) {

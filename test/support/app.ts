@@ -35,7 +35,7 @@ export type AppOptions = {
 export type TestApp = Awaited<ReturnType<typeof startApp>>;
 
 /** Hundreds of sign-ins would else take minutes. */
-const cheap = { N: 2, r: 1, p: 1 };
+const cheap = { N: 16, r: 1, p: 1 };
 
 /** An answer, read whole. */
 export type Answer = { status: number; headers: Record<string, string | undefined>; text: string };
