@@ -81,13 +81,15 @@ export function registerSignIn(app: App, deps: Deps): void {
     // What is typed where a name belongs may be a password: only names that there are, are written down.
     noteFor(request, known?.name ?? '');
     const client = clientOf(request, known);
-    await signInLimit.take(name, client);
+    // One user can be named in many ways, in wide letters for instance, and has one count for all of them.
+    const counted = known?.name ?? name;
+    await signInLimit.take(counted, client);
     const user = await users.verify(name, password).catch(async (error: unknown) => {
-      await signInLimit.giveBack(name, client);
+      await signInLimit.giveBack(counted, client);
       throw error;
     });
     if (!user) throw new Problem('unauthenticated', 'Wrong name or password.');
-    await signInLimit.succeed(name, client);
+    await signInLimit.succeed(counted, client);
     return user;
   }
 

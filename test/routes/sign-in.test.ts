@@ -111,6 +111,14 @@ t.test('five wrong passwords make that client wait for that name, and nobody els
   t.equal(owner.status, 303, 'the owner elsewhere gets in');
 });
 
+t.test('a name that is written in another way has no tries of its own', async (t) => {
+  const app = await start(t);
+  for (const name of ['admin', 'ADMIN', ' admin ', 'ａdmin', 'aｄmin']) {
+    t.equal((await createPerson(app).signIn(name, 'wrong password')).status, 401, name);
+  }
+  t.equal((await createPerson(app).signIn('adｍin', password)).status, 429);
+});
+
 t.test('who signed in by this browser before is not held up by others behind the same address', async (t) => {
   const app = await start(t);
   const owner = createPerson(app);
