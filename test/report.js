@@ -7,6 +7,11 @@ export function countsOf(lines) {
   return { passed: count('pass'), failed: count('fail'), skipped: count('skip') + count('todo') };
 }
 
+/** The files that did not pass. */
+export function failedFiles(lines) {
+  return lines.flatMap((line) => line.match(/^not ok \d+ - (\S+)/)?.[1] ?? []);
+}
+
 /** Prints each failed assertion with where it stands and what tap noted about it; a test that holds it isn't told again. */
 export function printFailures(lines) {
   const names = [];
