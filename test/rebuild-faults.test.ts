@@ -27,7 +27,12 @@ const bounds = {
 };
 
 /** What can happen to one call; `hits` are those that it is tried on. */
-type Kind = { make: (engine: SimulatedEngine, match: FaultMatch) => Fault; hits: (call: string) => boolean };
+type Kind = {
+  make: (engine: SimulatedEngine, match: FaultMatch) => Fault;
+  hits: (call: string) => boolean;
+  /** Shared out to so many engines, where it has to be waited for; else one. */
+  shares?: number;
+};
 
 const every = () => true;
 /** What only reads has no effect that could come late, or be told of too late. */
@@ -35,7 +40,7 @@ const changing = (call: string) => !call.startsWith('GET ');
 
 /** Those that take the longest come first. */
 const kinds: Record<string, Kind> = {
-  'a hang': { make: (engine, match) => engine.faults.hang(match), hits: every },
+  'a hang': { make: (engine, match) => engine.faults.hang(match), hits: every, shares: 4 },
   'a late effect': { make: (engine, match) => engine.faults.late(lateMs, match), hits: changing },
   'an error': {
     make: (engine, match) => engine.faults.status(500, '{"message":"out of order"}', 'application/json', match),
@@ -52,18 +57,19 @@ function kindAt(call: string, turn: number): string | undefined {
 }
 
 // They mostly wait for answers that don't come.
-t.jobs = 8;
-for (const [kind, { make, hits }] of Object.entries(kinds)) {
+t.jobs = 12;
+for (const [kind, { make, hits, shares = 1 }] of Object.entries(kinds)) {
   for (const [index, scenario] of scenarios.entries()) {
-    t.test(
-      `Rebuilding ${scenario.name}, with ${kind} at ${isTriedWhole(scenario) ? 'each call' : 'some calls'}`,
-      { buffered: true },
-      async (t) => {
+    const isTried = (call: string, skip: number) =>
+      hits(call) && (isTriedWhole(scenario) || kindAt(call, skip + index) === kind);
+    for (let share = 0; share < shares; share++) {
+      const where = `${isTriedWhole(scenario) ? 'each call' : 'some calls'}, share ${share + 1} of ${shares}`;
+      t.test(`Rebuilding ${scenario.name}, with ${kind} at ${where}`, { buffered: true }, async (t) => {
         const world = await begin(t, scenario);
         const { engine } = world;
-        const { all: calls, looks } = await callsOf(t, world);
-        for (const [skip, call] of calls.entries()) {
-          if (!hits(call) || !(isTriedWhole(scenario) || kindAt(call, skip + index) === kind)) continue;
+        const { all, looks } = await callsOf(t, world);
+        const calls = [...all.entries()].filter(([skip, call]) => isTried(call, skip));
+        for (const [skip, call] of calls.filter((_, n) => n % shares === share)) {
           const what = `${kind} at ${skip} ${call}`;
           const newer = publish(world);
           const fault = make(engine, { path: flow, skip, times: 1 });
@@ -73,8 +79,8 @@ for (const [kind, { make, hits }] of Object.entries(kinds)) {
           // What is wrong once would be told at each call from then on.
           if (!check(t, world, newer.id, operation, what)) return;
         }
-      },
-    );
+      });
+    }
   }
 }
 

@@ -11,10 +11,10 @@ import { startRoughCable } from './rough-cable.ts';
 import { openTab, startFairlead, startWorld, type Tab, until } from './support.ts';
 
 const cuts = 100;
-/** Over a restart of the engine fewer do: each of them is cut in one of four ways, too. */
-const cutsOverRestart = 40;
+/** Fewer do over a restart of the engine and for lines of one time: each of them is cut in one of four ways, too. */
+const fewerCuts = 40;
 /** A project's log takes seconds to be whole again; a hundred cuts of its socket are in merged-log-cuts.test.ts. */
-const cutsOfProject = 12;
+const cutsOfProject = 5;
 /** What a page keeps. */
 const maxLines = 5_000;
 const patienceMs = 120_000;
@@ -109,9 +109,9 @@ for (const version of engineVersionsInTurn(1)) {
     });
 
     await t.test('nor where the engine is killed meanwhile and comes back', async (t) => {
-      const { id, cable, tab, end } = await startWriting(t, 'killed', cutsOverRestart);
+      const { id, cable, tab, end } = await startWriting(t, 'killed', fewerCuts);
       const steady = await openLog(t, browser, `${fairlead.url}/containers/${id}/logs`);
-      await until('a third of the cuts', () => cable.cuts() > cutsOverRestart / 3, patienceMs);
+      await until('a third of the cuts', () => cable.cuts() > fewerCuts / 3, patienceMs);
       await engine.kill();
       await tab.sees('#engine-status[data-status=unreachable]');
       for (let n = 0; n < 5; n++) {
@@ -177,7 +177,7 @@ t.test(`Lines of the same time, cut off at random, seed ${runSeed}`, async (t) =
   }
 
   await t.test('are all there once in the log of a container', async (t) => {
-    const { tab, written } = await cutOff(t, cuts, '/containers/alone/logs', ['alone']);
+    const { tab, written } = await cutOff(t, fewerCuts, '/containers/alone/logs', ['alone']);
     await compare(t, (from) => linesOf(tab, from), written.get('alone') ?? [], 'the log');
   });
 

@@ -299,7 +299,7 @@ for (const version of engineVersionsInTurn(0)) {
     });
 
     await t.test('are read back to the first line, every line once', async (t) => {
-      const total = 3_300;
+      const total = 1_700;
       const command = ['sh', '-c', `seq ${total} | sed 's/^/line /' ; exec sleep 100000`];
       const id = await engine.run('long', { options: quick, command });
       t.teardown(() => docker('rm', '-f', id));
