@@ -14,7 +14,7 @@ import { toScope } from './scope-field.ts';
 
 /** Who may sign in, for admins. */
 export function registerUsers(app: App, deps: Deps): void {
-  const { users, sessions, config } = deps;
+  const { users, sessions, tokens, config } = deps;
   const tags = ['access'];
   const params = schemas.AccessParams;
   const numberOf = (request: FastifyRequest) => Number((request.params as Static<typeof params>).n);
@@ -95,6 +95,7 @@ export function registerUsers(app: App, deps: Deps): void {
     const user = await users.change(id, next);
     if (wanted.password) await users.setPassword(id, wanted.password);
     if (isOther || wanted.password) await sessions.endAll(id, isSelf ? request.session.sessionId : undefined);
+    if (!mayMakeTokens(user)) await tokens.removeOf(user.name);
     return user;
   }
 
@@ -114,6 +115,7 @@ export function registerUsers(app: App, deps: Deps): void {
     // So that no new session begins behind those that end.
     await users.change(user.id, { locked: true });
     await sessions.endAll(user.id);
+    await tokens.removeOf(user.name);
     return users.remove(user.id);
   }
 
@@ -126,6 +128,8 @@ export function registerUsers(app: App, deps: Deps): void {
 /** Whether a change gives or takes something: what a form sends along unchanged does not. */
 const isOtherRight = (before: User, { role = before.role, scope = before.scope }: UserChange) =>
   role !== before.role || !isDeepStrictEqual(scope, before.scope);
+
+const mayMakeTokens = ({ role, scope, locked }: User) => role === 'admin' && scope === null && !locked;
 
 const toChange = ({ role, projects, locked }: Static<typeof schemas.UserChangeBody>): UserChange => ({
   ...(role !== undefined && { role }),

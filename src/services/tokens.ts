@@ -84,6 +84,13 @@ export async function createTokens({ db }: Database, now: () => number = Date.no
     return token;
   }
 
+  /** Revokes all that somebody made, and tells how many: what they may not do any more, their tokens must not either. */
+  async function removeOf(owner: string): Promise<number> {
+    const own = [...byHash.values()].filter((token) => token.owner === owner);
+    for (const { id } of own) await remove(id);
+    return own.length;
+  }
+
   /** Who asks with a token; undefined for one that is not known, or has ended. */
   async function identify(text: string): Promise<Principal | undefined> {
     const hash = pattern.test(text) ? hashOf(text) : '';
@@ -110,6 +117,7 @@ export async function createTokens({ db }: Database, now: () => number = Date.no
     list: (): Token[] => [...byHash.values()].sort((a, b) => b.id - a.id),
     add,
     remove,
+    removeOf,
     identify,
     /** Whether a token is there and has not ended. */
     isGood: (id: number): boolean => {

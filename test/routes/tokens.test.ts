@@ -151,3 +151,25 @@ t.test('a token that makes no sense is not made', async (t) => {
   }
   t.strictSame(await listed(admin), []);
 });
+
+t.test('tokens end with what their maker may: locked, removed, or no admin any more', async (t) => {
+  const { app, admin } = await start(t);
+  const ends: [what: string, end: (id: number) => Promise<unknown>][] = [
+    ['locked', (id) => admin.json('POST', `/api/users/${id}`, { locked: true })],
+    ['an operator', (id) => admin.json('POST', `/api/users/${id}`, { role: 'operator' })],
+    ['one who sees a project', (id) => admin.json('POST', `/api/users/${id}`, { projects: ['shop'] })],
+    ['removed', (id) => admin.json('DELETE', `/api/users/${id}`)],
+  ];
+  const kept = await make(admin);
+  for (const [index, [what, end]] of ends.entries()) {
+    const name = `maker ${index}`;
+    const made = await admin.json('POST', '/api/users', { username: name, password, role: 'admin' });
+    const maker = createPerson(app);
+    await maker.signIn(name, password);
+    const { token } = await make(maker);
+    t.equal((await app.get('/api/containers', bearer(token))).status, 200);
+    await end(JSON.parse(made.text).id);
+    t.equal((await app.get('/api/containers', bearer(token))).status, 401, what);
+  }
+  t.equal((await app.get('/api/containers', bearer(kept.token))).status, 200, 'those of others stay');
+});
