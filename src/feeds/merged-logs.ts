@@ -11,18 +11,20 @@ import { morph, partial, toFlat } from './frames.ts';
 import { renderLogState } from './logs.ts';
 import { createThrottle, guard } from './ticker.ts';
 
-/** Whose lines are rendered for which page, and what is marked in them. */
-export type MergedLook = { whoOf: WhoOf; pageHref: string; search: LogSearch | undefined };
+/** Whose lines are rendered for which page, and what is marked in them; `key` is equal where lines without marks look equal. */
+export type MergedLook = { whoOf: WhoOf; pageHref: string; search: LogSearch | undefined; key: string };
 
 type Above = LineOptions['above'];
 
 /**
- * Makes the markup of a batch of a merged log; a line is rendered once for all who see it in the same way. `above` is
- * what the viewer has last.
+ * Makes the frame of a batch of a merged log; a line is rendered once for all who see it in the same way, and so is a batch
+ * that several are given. `above` is what the viewer has last.
  */
 export type RenderMerged = (entries: readonly MergedEntry[], look: MergedLook, above: Above) => string;
 
 type Known = { who: Who | undefined; pageHref: string; isJoined: boolean; html: string };
+/** The frame that was made last. */
+type LastFrame = { entries: readonly MergedEntry[]; key: string; above: Above; frame: string };
 
 /** One line is seldom shown in more ways than this at a time. */
 const maxKnown = 4;
@@ -32,6 +34,7 @@ export const selectMs = 200;
 /** Creates the rendering of merged lines under a base path. */
 export function createMergedRenderer(render: Render, base: string): RenderMerged {
   const known = new WeakMap<LogLine, Known[]>();
+  let latest: LastFrame | undefined;
 
   function toHtml(entry: MergedEntry, { whoOf, pageHref }: MergedLook, above: Above, mark?: Mark): string {
     const model = mergedEntryModel(entry, whoOf, { base, mark, above, pageHref });
@@ -53,13 +56,20 @@ export function createMergedRenderer(render: Render, base: string): RenderMerged
     return html;
   }
 
-  return (entries, look, last) => {
+  function toFrame(entries: readonly MergedEntry[], look: MergedLook, last: Above): string {
     const mark = look.search?.mark;
     const html = entries.map((entry, n) => {
       const above = aboveOf(entries, n, last);
       return mark ? toHtml(entry, look, above, mark) : toKnownHtml(entry, look, above);
     });
-    return html.join('');
+    return partial('#log-lines', 'beforeend', render('fragments/logs/lines', { linesHtml: html.join('') }));
+  }
+
+  return (entries, look, above) => {
+    const isSame = latest?.entries === entries && latest.key === look.key && latest.above === above;
+    // Those who follow the same are given a batch one right after the other.
+    if (!latest || !isSame) latest = { entries, key: look.key, above, frame: toFrame(entries, look, above) };
+    return latest.frame;
   };
 }
 
@@ -75,7 +85,7 @@ export function openMergedLog(
 ): OpenFeed {
   return (push: (frame: string) => void, fail: Fail, hasRoom?: HasRoom) => {
     const who = createWhoOf();
-    const look = { whoOf: who.of, pageHref, search };
+    const look: MergedLook = { whoOf: who.of, pageHref, search, key: '' };
     let failures: MergedState['failures'] = new Map();
     let shownNotes: string | undefined;
     let last = aboveFirst(query.q);
@@ -84,13 +94,13 @@ export function openMergedLog(
     function select() {
       const found = selectMembers(deps.inventory.containers(), selection);
       who.add(found.members);
+      look.key = JSON.stringify([pageHref, found.members]);
       return found;
     }
 
     function show(entries: readonly MergedEntry[]): void {
-      const linesHtml = renderMerged(entries, look, last);
+      push(renderMerged(entries, look, last));
       last = aboveOf(entries, entries.length, last);
-      push(partial('#log-lines', 'beforeend', deps.render('fragments/logs/lines', { linesHtml })));
     }
 
     function tell(state: MergedState): void {

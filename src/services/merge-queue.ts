@@ -157,15 +157,24 @@ export function createMergeQueue(
     return overdue.map(([container, { gap }]) => ({ gap, container }));
   }
 
+  function clear(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    held = [];
+    [fresh, text, skipped] = [0, 0, 0];
+    opening = undefined;
+    gaps.clear();
+  }
+
   return {
     /** Takes the page that was read before anything came, in order, and what is missing before it. */
     begin,
     push,
-    close: (): void => {
-      clearTimeout(timer);
-      held = [];
-      gaps.clear();
-    },
+    /** Whether all that waits has just come, from some containers alone, and nothing is missing of it. */
+    isEven: (containers: ReadonlySet<string>) =>
+      skipped === 0 && gaps.size === 0 && held.every(({ line, isRead }) => !isRead && containers.has(line.container)),
+    /** Lets go of all that waits. */
+    clear,
   };
 }
 

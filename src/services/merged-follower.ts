@@ -1,10 +1,11 @@
 import { isProblem, type Problem } from '../errors.ts';
 import { cursorDate } from './log-cursor.ts';
-import { type LogFilter, maxLines } from './log-lines.ts';
+import { isFiltered, type LogFilter, maxLines } from './log-lines.ts';
 import { startOfLog } from './log-slices.ts';
 import type { LogState, Logs } from './logs.ts';
 import { createMergeQueue, type MergedEntry } from './merge-queue.ts';
 import { compareMerged, type PlaceOf, type Places, placeBeside, placeOfLine } from './merged-cursor.ts';
+import type { MergedShares, Seat } from './merged-shares.ts';
 import { endOfLogs, type MergedSlice, type MergedSlices } from './merged-slices.ts';
 
 /** How a followed merged log does: as the best of its logs does, and which of them can't be read, by their containers. */
@@ -26,8 +27,11 @@ export type MergedFollower = {
 export type MergedParts = {
   logs: Pick<Logs, 'follow'>;
   slices: Pick<MergedSlices, 'before'>;
-  holdMs: number | undefined;
-  retryMs: number | undefined;
+  shares: MergedShares;
+  holdMs: number;
+  retryMs: number;
+  /** How long all has to go well until the log is followed together with others. */
+  steadyMs: number;
 };
 
 /** Where it begins: with the newest `tail` lines, or in the places that were reached before. */
@@ -44,9 +48,6 @@ type View = {
   close(): void;
 };
 
-/** Both outputs of a container, and the engine's copies of several, are some milliseconds apart. */
-const defaultHoldMs = 150;
-const defaultRetryMs = 1_000;
 const maxRetryMs = 5_000;
 /** One that is not wanted any more but still there, such as one with another name, has so long for its last lines. */
 const graceMs = 1_000;
@@ -54,20 +55,27 @@ const maxReached = 1_000;
 
 /** Creates the follower of several logs: first what there is, read to its end, then every new line. */
 export function createMergedFollower(
-  { logs, slices, holdMs = defaultHoldMs, retryMs = defaultRetryMs }: MergedParts,
+  { logs, slices, shares, holdMs, retryMs, steadyMs }: MergedParts,
   { ids, filter, tail, places }: MergedBegin,
   onBatch: (entries: readonly MergedEntry[]) => void,
   onState: (state: MergedState) => void,
   fail: (error: unknown) => void,
-  hasRoom?: () => boolean,
+  hasRoom: () => boolean = () => true,
 ): MergedFollower {
   const ended = new AbortController();
-  const queue = createMergeQueue(holdMs, onBatch, hasRoom);
+  const queue = createMergeQueue(holdMs, handOn, hasRoom);
   const views = new Map<string, View>();
   const wanted = new Set(ids);
   const unread = new Map<string, Problem>();
   /** The last line of who has left: a container that gets its name back goes on there. */
   const reached = new Map<string, string>();
+  /** The last line of each that was handed on. */
+  const handed = new Map<string, string>();
+  const isShareable = !isFiltered(filter) && !filter.context;
+  let leaveFollowers = shares.enter(ids);
+  /** Its part in what is followed by several; it has no views of its own then. */
+  let seat: Seat | undefined;
+  let steadySince = performance.now();
   let goesOn: PlaceOf | undefined;
   let begun: Places | undefined;
   let told = '';
@@ -104,6 +112,7 @@ export function createMergedFollower(
   function join(id: string): void {
     if (!goesOn || views.has(id)) return;
     const last = reached.get(id) ?? goesOn(id);
+    handed.set(id, last);
     const view: View = { last, state: undefined, reason: undefined, isLeaving: false, grace: undefined, close() {} };
     views.set(id, view);
     const { close } = logs.follow(
@@ -115,6 +124,7 @@ export function createMergedFollower(
       },
       (state, reason) => {
         Object.assign(view, { state, reason });
+        steadySince = performance.now();
         if (state === 'following') unread.delete(id);
         leaveEnded(id, view);
         tellState();
@@ -126,6 +136,48 @@ export function createMergedFollower(
     };
   }
 
+  function handOn(entries: readonly MergedEntry[]): void {
+    for (const entry of entries) if ('cursor' in entry) handed.set(entry.container, entry.cursor);
+    onBatch(entries);
+    if (!seat && isSteady()) takeSeat();
+  }
+
+  /** Whether all that is left to do is to go on, as others do who follow the same. */
+  function isSteady(): boolean {
+    if (!isShareable || !goesOn || unread.size > 0 || views.size !== wanted.size) return false;
+    if (performance.now() - steadySince < steadyMs) return false;
+    const isWell = ({ state, isLeaving }: View) => !isLeaving && (state === 'following' || state === 'ended');
+    // What somebody who has left wrote at last is in nobody else's.
+    return [...views.values()].every(isWell) && queue.isEven(wanted);
+  }
+
+  /** Lets others' work do, if there are others; the own streams are left after that, so that they stay open. */
+  function takeSeat(): void {
+    const states = new Map([...views].map(([id, { state }]) => [id, state]));
+    const places = new Map(handed);
+    seat = shares.take({
+      ids: [...wanted],
+      placeOf: (id) => places.get(id) ?? startOfLog,
+      stateOf: (id) => states.get(id),
+      onBatch: (entries) => void (goesOn && onBatch(entries)),
+      hasRoom,
+      onEnd: goOnAlone,
+    });
+    if (!seat) return;
+    queue.clear();
+    for (const view of views.values()) view.close();
+    views.clear();
+  }
+
+  function goOnAlone(placeOf: PlaceOf): void {
+    seat = undefined;
+    steadySince = performance.now();
+    for (const id of wanted) {
+      reached.set(id, placeOf(id));
+      join(id);
+    }
+  }
+
   /** One that is gone is left when its last line was read. */
   function leaveEnded(id: string, view: View): void {
     if (view.isLeaving && view.state === 'ended') leave(id, view);
@@ -134,6 +186,7 @@ export function createMergedFollower(
   function leave(id: string, view: View): void {
     view.close();
     views.delete(id);
+    handed.delete(id);
     reached.set(id, view.last);
     const [oldest] = reached.keys();
     if (reached.size > maxReached && oldest !== undefined) reached.delete(oldest);
@@ -141,6 +194,9 @@ export function createMergedFollower(
 
   function update(now: readonly string[], isThere: (id: string) => boolean = () => false): void {
     const next = new Set(now);
+    const isSame = next.size === wanted.size && now.every((id) => wanted.has(id));
+    if (!isSame) leaveOthers(now);
+    if (seat) return;
     for (const id of wanted) if (!next.has(id)) dismiss(id, isThere(id));
     for (const id of next) {
       wanted.add(id);
@@ -151,6 +207,14 @@ export function createMergedFollower(
       clearTimeout(view.grace);
     }
     tellState();
+  }
+
+  /** Who follows something else from now on does that alone at first. */
+  function leaveOthers(now: readonly string[]): void {
+    leaveFollowers();
+    leaveFollowers = shares.enter(now);
+    steadySince = performance.now();
+    if (seat) goOnAlone(seat.leave());
   }
 
   function dismiss(id: string, isThere: boolean): void {
@@ -194,10 +258,12 @@ export function createMergedFollower(
     close: () => {
       ended.abort();
       clearTimeout(retry);
-      queue.close();
+      goesOn = undefined;
+      leaveFollowers();
+      seat?.leave();
+      queue.clear();
       for (const view of views.values()) view.close();
       views.clear();
-      goesOn = undefined;
     },
   };
 }

@@ -5,6 +5,7 @@ import type { Logs } from './logs.ts';
 import type { MergedEntry } from './merge-queue.ts';
 import { compareMerged, type Places } from './merged-cursor.ts';
 import { createMergedFollower, type MergedFollower, type MergedState } from './merged-follower.ts';
+import { createMergedShares } from './merged-shares.ts';
 import { createMergedSlices } from './merged-slices.ts';
 
 export type { MergedEntry } from './merge-queue.ts';
@@ -17,8 +18,14 @@ export type MergedRange = LogFilter & { places?: Places | undefined; until?: str
 /** What is wanted of a followed merged log: the newest `tail` lines, or all behind some places. */
 export type MergedQuery = LogFilter & { tail: number; places?: Places | undefined };
 
-/** Bounds that tests shorten, in ms: how long a line waits for earlier ones of other logs, and until the next try. */
-export type MergedOptions = { holdMs?: number; retryMs?: number };
+/**
+ * Bounds that tests shorten, in ms: how long a line waits for earlier ones of other logs, until the next try, and how long
+ * all has to go well until those who follow the same do it together.
+ */
+export type MergedOptions = { holdMs?: number; retryMs?: number; steadyMs?: number };
+
+/** Both outputs of a container, and the engine's copies of several, are some milliseconds apart. */
+const defaultHoldMs = 150;
 
 /** The merged logs of several containers. */
 export type MergedLogs = ReturnType<typeof createMergedLogs>;
@@ -26,9 +33,10 @@ export type MergedLogs = ReturnType<typeof createMergedLogs>;
 /** Creates the merging of logs, over the shared followers of single ones: a second viewer costs the engine no stream. */
 export function createMergedLogs(
   logs: Pick<Logs, 'slices' | 'lines' | 'follow' | 'heldBehind'>,
-  { holdMs, retryMs }: MergedOptions = {},
+  { holdMs = defaultHoldMs, retryMs = 1_000, steadyMs = 1_000 }: MergedOptions = {},
 ) {
   const slices = createMergedSlices(logs.slices, logs.heldBehind);
+  const shares = createMergedShares(logs, holdMs);
 
   /**
    * Streams a range of several logs as one, in order, at the pace of who reads it and with constant memory; each costs
@@ -70,7 +78,7 @@ export function createMergedLogs(
     fail: (error: unknown) => void,
     hasRoom?: () => boolean,
   ): MergedFollower {
-    const parts = { logs, slices, holdMs, retryMs };
+    const parts = { logs, slices, shares, holdMs, retryMs, steadyMs };
     return createMergedFollower(parts, { ids, filter, tail, places }, onBatch, onState, fail, hasRoom);
   }
 

@@ -7,6 +7,7 @@ import { compareMerged, mergedCursor, parseMergedPlace, parsePlaces } from '../.
 import { createMergedFollower } from '../../src/services/merged-follower.ts';
 import type { MergedEntry, MergedState } from '../../src/services/merged-logs.ts';
 import { type ReadingOn, readOn } from '../../src/services/merged-reading.ts';
+import { createMergedShares } from '../../src/services/merged-shares.ts';
 import { base, isLine, numbers, readNewest, signal, startMerged, until, watch } from '../support/merged-logs.ts';
 
 t.test('A merged log', async (t) => {
@@ -344,7 +345,8 @@ t.test('A followed merged log', async (t) => {
       const first = watch(merged, ids, { q: 'needle' });
       await until(() => first.lines().length === 1, 'the first find');
       first.close();
-      const parts = { logs: { follow: () => ({ close() {} }) }, holdMs: 5, retryMs: 5 };
+      const logs = { follow: () => ({ close() {} }) };
+      const parts = { logs, shares: createMergedShares(logs, 5), holdMs: 5, retryMs: 5, steadyMs: 5 };
       const page = { lines: [], earlier: 'x', later: undefined, isCutShort: true, end: undefined };
       const slices = { before: async () => ({ ...page, failures: new Map(), ends: new Map() }) };
       const entries: MergedEntry[] = [];
@@ -577,7 +579,7 @@ t.test('The queue of a merged log', async (t) => {
       () => entries.some((entry) => isLine(entry) && entry.cursor === line(11_999, 'b').cursor),
       'the newest',
     );
-    queue.close();
+    queue.clear();
     const lines = entries.filter(isLine);
     const [gap] = entries;
     const skipped = gap && 'gap' in gap && 'lines' in gap.gap ? gap.gap.lines : 0;
@@ -591,7 +593,7 @@ t.test('The queue of a merged log', async (t) => {
     const queue = createMergeQueue(10, (batch) => void entries.push(...batch));
     for (let n = 0; n < 40; n += 1) queue.push('a', { lines: [line(n, 'a', 'x'.repeat(64_000))] });
     await until(() => entries.some((entry) => isLine(entry) && entry.cursor === line(39, 'a').cursor), 'the newest');
-    queue.close();
+    queue.clear();
     t.match(entries[0], { gap: { lines: 25 }, container: undefined });
     t.equal(entries.filter(isLine).length, 15);
   });
@@ -603,7 +605,7 @@ t.test('The queue of a merged log', async (t) => {
     queue.push('b', { lines: [line(1, 'b')] });
     queue.push('a', { lines: [line(2, 'a')] });
     await until(() => entries.length === 3, 'all');
-    queue.close();
+    queue.clear();
     t.match(entries, [{ container: 'b' }, { gap: { lines: 3 }, container: 'a' }, { container: 'a' }]);
   });
 });
@@ -623,7 +625,7 @@ t.test('What is missing', async (t) => {
     queue.push('a', { lines: [], gap: { lines: 3 } });
     queue.push('a', { lines: [], gap: { lines: 4 } });
     await until(() => entries.length > 0, 'the gap');
-    queue.close();
+    queue.clear();
     t.same(entries, [{ container: 'a', gap: { lines: 7 } }]);
   });
 
@@ -633,7 +635,7 @@ t.test('What is missing', async (t) => {
     queue.push('a', { lines: [line(0, 'a', 'x'.repeat(900_000))], gap: { lines: 10 } });
     queue.push('b', { lines: [line(1, 'b', 'x'.repeat(900_000))] });
     await until(() => entries.length > 0, 'the rest');
-    queue.close();
+    queue.clear();
     t.match(entries, [{ container: undefined, gap: { lines: 11 } }, { container: 'b' }]);
   });
 
@@ -645,7 +647,7 @@ t.test('What is missing', async (t) => {
     queue.push('b', { lines: [line(1, 'b', 'x'.repeat(900_000))] });
     queue.push('a', { lines: [line(2, 'a')] });
     await until(() => entries.some((entry) => 'cursor' in entry && entry.container === 'a'), 'the rest');
-    queue.close();
+    queue.clear();
     t.match(entries, [
       { container: undefined, gap: { lines: 1 } },
       { container: 'b' },
@@ -660,7 +662,7 @@ t.test('What is missing', async (t) => {
     queue.begin([line(0, 'a', 'x'.repeat(900_000)), line(1, 'a', 'x'.repeat(900_000))], { since: 'then' });
     for (let n = 2; n < 5; n += 1) queue.push('a', { lines: [line(n, 'a', 'x'.repeat(900_000))] });
     await until(() => entries.length > 4, 'the rest');
-    queue.close();
+    queue.clear();
     t.match(entries, [
       { container: undefined, gap: { since: 'then' } },
       { cursor: line(0, 'a').cursor },
@@ -677,7 +679,7 @@ t.test('What is missing', async (t) => {
     const begin = performance.now();
     await until(() => entries.length === 4_500, 'all lines');
     t.ok(performance.now() - begin < 500, 'they come faster than 500 a tick');
-    queue.close();
+    queue.clear();
     t.ok(entries.every(isLine));
   });
 });

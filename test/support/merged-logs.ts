@@ -29,7 +29,7 @@ export async function startMerged(t: Teardown) {
     maxRetryMs: 40,
     isRunning: (id) => engine.containers().some((container) => container.id === id && container.state === 'running'),
   });
-  const merged = createMergedLogs(logs, { holdMs: 30, retryMs: 20 });
+  const merged = createMergedLogs(logs, { holdMs: 30, retryMs: 20, steadyMs: 20 });
   t.teardown(async () => {
     logs.close();
     docker.close();
@@ -55,22 +55,42 @@ export const readNewest = ({ slices }: Merged, ids: string[], { tail = 5_000, si
   slices.before(ids, { ...filter, count: tail, place: endOfLogs, since: parsePlaces(since)?.of }, signal);
 
 /** A viewer that keeps all it was given. */
-export function watch(merged: Merged, ids: string[], { tail = 100, since = [], ...filter }: Wanted = {}) {
+export function watch(
+  merged: Merged,
+  ids: string[],
+  { tail = 100, since = [], ...filter }: Wanted = {},
+  hasRoom?: () => boolean,
+) {
   const entries: MergedEntry[] = [];
+  const batches = new Set<readonly MergedEntry[]>();
   const told: MergedState[] = [];
   const faults: unknown[] = [];
   const view = merged.follow(
     ids,
     { ...filter, tail, places: parsePlaces(since) },
-    (batch) => void entries.push(...batch),
+    (batch) => {
+      batches.add(batch);
+      entries.push(...batch);
+    },
     (state) => void told.push(state),
     (error) => void faults.push(error),
+    hasRoom,
   );
   const lines = () => entries.filter(isLine);
   /** The last place of each container, as a page keeps them. */
   const places = () => [...new Map(lines().map((line) => [line.container, mergedCursor(line)])).values()];
   const states = () => told.map(({ state }) => state);
-  return { ...view, entries, told, states, faults, lines, places, texts: () => lines().map(({ text }) => text) };
+  return {
+    ...view,
+    entries,
+    batches,
+    told,
+    states,
+    faults,
+    lines,
+    places,
+    texts: () => lines().map(({ text }) => text),
+  };
 }
 
 export const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => `line ${from + n}`);
