@@ -54,6 +54,7 @@ import { type AlertBounds, type Alerts, createAlerts } from './services/alerts.t
 import { stripAnsi } from './services/ansi.ts';
 import { type Attention, createAttention } from './services/attention.ts';
 import { createAudit } from './services/audit.ts';
+import { changing } from './services/capabilities.ts';
 import { createCpuLimits } from './services/cpu-limits.ts';
 import { createCredentialStore } from './services/credentials.ts';
 import { openDatabase } from './services/database.ts';
@@ -181,7 +182,7 @@ type Services = Awaited<ReturnType<typeof openServices>>;
 
 async function openServices(app: App, config: Config, bounds: Bounds) {
   const database = await openDatabase(config.dataDir);
-  const docker = createDocker(config.docker, bounds.engine);
+  const docker = createDocker(config.docker, bounds.engine, config.readOnly ? changing : new Set());
   const attention = createAttention(bounds.lingerMs);
   const inventory = createInventory(docker, app.log, attention);
   const running = () => inventory.containers().filter((container) => container.state === 'running');
@@ -326,6 +327,7 @@ async function openWork(app: App, config: Config, bounds: Bounds, { database, do
       retryMs: 60_000,
       ...bounds.rebuild,
     },
+    isReadOnly: config.readOnly,
     log,
   });
   app.addHook('onReady', async () => updates.start());

@@ -25,7 +25,11 @@ const bounds = {
 };
 
 type Bounds = Partial<typeof bounds.rebuild>;
-type World = { engine: SimulatedEngine; dataDir: string; open(changes?: Bounds): Promise<TestApp> };
+type World = {
+  engine: SimulatedEngine;
+  dataDir: string;
+  open(changes?: Bounds, env?: Record<string, string>): Promise<TestApp>;
+};
 
 /** An engine with a container `web` of which a newer image is published, and a data folder that processes share. */
 async function begin(t: Test, prepare: (engine: SimulatedEngine) => unknown = addWeb): Promise<World> {
@@ -33,8 +37,8 @@ async function begin(t: Test, prepare: (engine: SimulatedEngine) => unknown = ad
   const dataDir = mkdtempSync(join(tmpdir(), 'fairlead-hazards-'));
   await prepare(engine);
   publishNewer(engine);
-  const open = (changes: Bounds = {}) =>
-    startApp(t, { engine, dataDir, bounds: { ...bounds, rebuild: { ...bounds.rebuild, ...changes } } });
+  const open = (changes: Bounds = {}, env: Record<string, string> = {}) =>
+    startApp(t, { engine, dataDir, env, bounds: { ...bounds, rebuild: { ...bounds.rebuild, ...changes } } });
   t.teardown(async () => {
     await engine.close();
     rmSync(dataDir, { recursive: true });
@@ -131,6 +135,29 @@ t.test('a commit that reached the disk though it seemed to fail counts for a lat
   t.strictSame(namesIn(engine), ['web']);
   t.not(engine.container('web').id, before.ids.web);
   untouched(t, engine, before, 'finished');
+});
+
+t.test('what a rebuild left stays as it is under READ_ONLY, and is finished once that is off', async (t) => {
+  const { engine, open } = await begin(t);
+  const app = await open();
+  const stuck = fail(engine, { method: 'DELETE' });
+  const answer = await rebuild(app);
+  await untilOperation(app, numberOf(answer), isFailed, 'the old one could not be removed');
+  await app.close();
+  stuck.remove();
+  const left = namesIn(engine);
+  engine.forgetRequests();
+  const looking = await open({}, { READ_ONLY: 'true' });
+  t.match(await operation(looking, numberOf(answer)), { state: 'failed' }, 'nobody takes it up');
+  await looking.close();
+  t.strictSame(namesIn(engine), left);
+  t.strictSame(
+    engine.requests.filter(({ method }) => method !== 'GET'),
+    [],
+  );
+  const later = await open();
+  await untilOperation(later, numberOf(answer), ({ state }) => state === 'succeeded', 'it is finished');
+  t.strictSame(namesIn(engine), ['web']);
 });
 
 t.test('a commit stands, whatever became of the new one before the old one could be removed', async (t) => {

@@ -24,8 +24,49 @@ export function checkCreate(body: Document, { basis, allowsPrivileged }: CreateR
   for (const field of new Set([...Object.keys(wanted), ...Object.keys(had)])) {
     if (!isAllowed(field, wanted, had, basis)) refuse(`HostConfig.${field}`);
   }
+  checkNetworking(body.NetworkingConfig);
   const volumes = Object.keys(documentOf(documentOf(basis.Config).Volumes));
   if (Object.keys(documentOf(body.Volumes)).some((path) => !volumes.includes(path))) refuse('Volumes');
+}
+
+/**
+ * Lets the body of a call that connects a container to a network out, or not.
+ * @throws Problem `forbidden` that names the field
+ */
+export function checkConnect(body: Document): void {
+  checkFields('', body, ['Container', 'EndpointConfig']);
+  checkFields('EndpointConfig.', body.EndpointConfig, endpointFields);
+}
+
+/**
+ * Lets the body of a call that takes a container out of a network out, or not.
+ * @throws Problem `forbidden` that names the field
+ */
+export function checkDisconnect(body: Document): void {
+  checkFields('', body, ['Container']);
+}
+
+/** What a rebuild may say of a container in a network. */
+const endpointFields = ['IPAMConfig', 'Links', 'Aliases', 'DriverOpts', 'GwPriority', 'MacAddress'];
+
+function checkNetworking(config: unknown): void {
+  if (isNothing(config)) return;
+  checkFields('NetworkingConfig.', config, ['EndpointsConfig']);
+  const { EndpointsConfig: endpoints } = documentOf(config);
+  if (!isNothing(endpoints) && !isRecord(endpoints)) refuse('NetworkingConfig.EndpointsConfig');
+  for (const [network, endpoint] of Object.entries(documentOf(endpoints))) {
+    checkFields(`NetworkingConfig.EndpointsConfig.${network}.`, endpoint, endpointFields);
+  }
+}
+
+/** No other fields, in no other letters. */
+function checkFields(before: string, value: unknown, fields: readonly string[]): void {
+  if (!isRecord(value)) unknown(before.slice(0, -1) || 'body');
+  for (const field of Object.keys(value)) if (!fields.includes(field)) unknown(before + field);
+}
+
+function unknown(field: string): never {
+  throw new Problem('forbidden', `${field}: is nothing that this program sends.`);
 }
 
 /**

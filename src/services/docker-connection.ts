@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import Docker from 'dockerode';
 import { isProblem, Problem } from '../errors.ts';
+import type { Capability } from './capabilities.ts';
 import { connectionProblem, engineProblem } from './docker-errors.ts';
 import { checkCall, type GateCall } from './docker-gate.ts';
 import { parseExact } from './exact-json.ts';
@@ -32,9 +33,6 @@ export type EngineTimeouts = {
 
 /** A call's method and path, its subject for error sentences, and its bounds. */
 export type Call = GateCall & {
-  query?: Record<string, string> | undefined;
-  /** Sent as JSON. */
-  body?: object | undefined;
   headers?: Record<string, string> | undefined;
   subject?: string | undefined;
   /** Whether its answer is read without rounding large integers, see exact-json.ts. */
@@ -73,9 +71,9 @@ export type DockerConnection = ReturnType<typeof createDockerConnection>;
 /**
  * Creates the connections to the engine at an address; nothing is connected until the first call. Every call passes the
  * gate, and throws a Problem (`engine_unreachable`, `engine_timeout`, `engine_error`, `not_found`, `conflict`, …) or the
- * abort reason of its own signal.
+ * abort reason of its own signal. What is only for capabilities that are `closed` does not leave.
  */
-export function createDockerConnection(address: EngineAddress) {
+export function createDockerConnection(address: EngineAddress, closed: ReadonlySet<Capability> = new Set()) {
   const clients = Object.fromEntries(
     Object.entries(lines).map(([line, bounds]) => [line, createClient(address, bounds)]),
   ) as Record<Line, Client>;
@@ -93,6 +91,7 @@ export function createDockerConnection(address: EngineAddress) {
 
   /** One bounded call, its whole answer read as JSON; undefined for an empty one. */
   async function request<T>(call: Call, line: Line = 'calls'): Promise<T> {
+    checkCall(call, closed);
     const deadline = AbortSignal.timeout(call.timeout);
     const signal = call.signal ? AbortSignal.any([call.signal, deadline]) : deadline;
     const counted = count(call);
@@ -109,6 +108,7 @@ export function createDockerConnection(address: EngineAddress) {
 
   /** An answer without end; bounded until its headers arrive, then by the caller's signal alone. */
   async function stream(call: Call & { signal: AbortSignal }, line: Line = 'streams'): Promise<IncomingMessage> {
+    checkCall(call, closed);
     const opening = new AbortController();
     const timer = setTimeout(() => opening.abort(timeoutProblem(address, call)), call.timeout);
     const signal = AbortSignal.any([call.signal, opening.signal]);
@@ -189,7 +189,6 @@ function readCertificates(folder: string) {
 }
 
 function dial(client: Client, call: Call, signal: AbortSignal): Promise<IncomingMessage> {
-  checkCall(call);
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     // A call that still waits for a free connection does not notice its abort by itself.

@@ -1,4 +1,4 @@
-import { type CreateRules, checkCreate } from './create-gate.ts';
+import type { CreateRules } from './create-gate.ts';
 import { toDocument, toList, toRecord } from './docker-answers.ts';
 import type { DockerConnection, EngineTimeouts } from './docker-connection.ts';
 import { checkContainerRef, checkNetworkRef } from './docker-gate.ts';
@@ -103,7 +103,6 @@ export function containerCalls({ request, stream }: DockerConnection, timeouts: 
      * @throws Problem `forbidden` where it asks for more than `rules.basis` has, before anything is sent
      */
     createContainer: async (name: string, { body, platform }: Recreation, rules: CreateRules) => {
-      checkCreate(body, rules);
       const created = toRecord(
         shapes.created,
         await request<unknown>(
@@ -112,6 +111,7 @@ export function containerCalls({ request, stream }: DockerConnection, timeouts: 
             path: '/containers/create',
             query: { name: checkContainerRef(name), ...(platform && { platform }) },
             body,
+            rules,
             subject: `Container ${name}`,
             timeout: timeouts.action,
           },

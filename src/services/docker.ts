@@ -1,3 +1,4 @@
+import type { Capability } from './capabilities.ts';
 import { createDockerConnection, type EngineAddress, type EngineTimeouts } from './docker-connection.ts';
 import { containerCalls } from './docker-containers.ts';
 import { imageCalls } from './docker-images.ts';
@@ -29,11 +30,15 @@ export type DockerPort = ReturnType<typeof createDocker>;
  * Inspects and figures share 16 connections, actions 16, lists 4, streams up to 512, events and pings have their own:
  * what hangs in one can't hold up the others, and the inventory sees on while every action waits. Every call throws a
  * Problem (`engine_unreachable`, `engine_timeout`, `engine_error`, `not_found`, `conflict`, …) or the abort reason of
- * its own signal.
+ * its own signal. A call that is only for capabilities that are `closed` throws `disabled` and does not leave.
  */
-export function createDocker(address: EngineAddress, wanted: Partial<EngineTimeouts> = {}) {
+export function createDocker(
+  address: EngineAddress,
+  wanted: Partial<EngineTimeouts> = {},
+  closed: ReadonlySet<Capability> = new Set(),
+) {
   const timeouts = { ...defaultTimeouts, ...wanted };
-  const connection = createDockerConnection(address);
+  const connection = createDockerConnection(address, closed);
   return {
     /** The engine's address as a person knows it, for messages. */
     addressText: address.text,

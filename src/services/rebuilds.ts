@@ -83,6 +83,8 @@ type Parts = {
   logs: Logs;
   rules: RebuildRules;
   bounds: RebuildBounds;
+  /** Whether nothing may be changed: then what an earlier process left stays as it is. */
+  isReadOnly: boolean;
   log: Log;
 };
 
@@ -313,7 +315,7 @@ export function createRebuilds(parts: Parts) {
   }
 
   async function recoverOnce() {
-    if (isRecovering || inventory.engine().status !== 'connected') return;
+    if (parts.isReadOnly || isRecovering || inventory.engine().status !== 'connected') return;
     isRecovering = true;
     await recover().catch((err: unknown) => log.warn({ err }, 'what rebuilds left could not be taken up'));
     isRecovering = false;

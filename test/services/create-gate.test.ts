@@ -266,6 +266,26 @@ t.test('no other volume than those it had', async (t) => {
   t.doesNotThrow(() => check(volumes({})));
 });
 
+t.test('of networks a call says what a rebuild says', async (t) => {
+  const call = asked('docker-28', 'rich');
+  const networking = (NetworkingConfig: unknown): Asked => ({ ...call, body: { ...call.body, NetworkingConfig } });
+  const endpoints = (endpoint: unknown) => networking({ EndpointsConfig: { shop: endpoint } });
+  t.doesNotThrow(() => check(endpoints({ Aliases: ['db'], IPAMConfig: {}, MacAddress: '02:42:0a:00:00:07' })));
+  t.doesNotThrow(() => check(networking(null)));
+  for (const [asked, field] of [
+    [networking('x'), 'NetworkingConfig'],
+    [networking({ EndpointsConfig: {}, Other: {} }), 'NetworkingConfig.Other'],
+    [networking({ endpointsconfig: {} }), 'NetworkingConfig.endpointsconfig'],
+    [networking({ EndpointsConfig: [{}] }), 'NetworkingConfig.EndpointsConfig'],
+    [endpoints('x'), 'NetworkingConfig.EndpointsConfig.shop'],
+    [endpoints({ aliases: ['db'] }), 'NetworkingConfig.EndpointsConfig.shop.aliases'],
+    [endpoints({ NetworkID: 'other' }), 'NetworkingConfig.EndpointsConfig.shop.NetworkID'],
+  ] as const) {
+    const message = new RegExp(`^${field.replaceAll('.', '\\.')}: (is nothing|asks for more)`);
+    t.throws(() => check(asked), { code: 'forbidden', message }, field);
+  }
+});
+
 t.test('keys that nobody knows here are refused, and so are names that objects have a meaning for', async (t) => {
   for (const engine of engineNames) {
     const call = asked(engine, 'rich');
