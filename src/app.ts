@@ -60,6 +60,7 @@ import { createCredentialStore } from './services/credentials.ts';
 import { openDatabase } from './services/database.ts';
 import { createDiskUsage } from './services/disk-usage.ts';
 import { createDocker, type EngineTimeouts } from './services/docker.ts';
+import { createEngineRights } from './services/engine-rights.ts';
 import type { LastFigures } from './services/event-types.ts';
 import { createGuardedPost } from './services/guarded-post.ts';
 import { createHistory, type History } from './services/history.ts';
@@ -185,6 +186,7 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
   const docker = createDocker(config.docker, bounds.engine, config.readOnly ? changing : new Set());
   const attention = createAttention(bounds.lingerMs);
   const inventory = createInventory(docker, app.log, attention);
+  const rights = createEngineRights({ docker, inventory, isReadOnly: config.readOnly, log: app.log });
   const running = () => inventory.containers().filter((container) => container.state === 'running');
   const stats = createStats({
     docker,
@@ -231,7 +233,7 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
     inventory.start();
     void stats.start();
     // So that the first page already shows what there is; an engine that is away or silent holds nobody up for long.
-    await Promise.race([inventory.ready, setTimeout(firstLookMs, undefined, { ref: false })]);
+    await Promise.race([inventory.ready.then(rights.settled), setTimeout(firstLookMs, undefined, { ref: false })]);
   });
   // Requests under way are answered first; what goes on without end is cut, so that the whole takes less than 5 s.
   app.addHook('preClose', () => {
@@ -247,6 +249,7 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
     logs.close();
     diskUsage.close();
     await stats.close();
+    rights.close();
     inventory.close();
     await history.close();
     await access.audit.close();
@@ -257,6 +260,7 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
     database,
     docker,
     inventory,
+    rights,
     attention,
     stats,
     diskUsage,
@@ -440,7 +444,7 @@ function lookWhileWatched(attention: Attention, alerts: Alerts) {
 }
 
 async function registerGuards(app: App, config: Config, services: Services) {
-  const { live, attention, inventory, audit } = services;
+  const { live, attention, inventory, rights, audit } = services;
   app.addHook('onRoute', (route) => {
     const path = route.url.slice(route.prefix.length) || '/';
     const methods = [route.method].flat();
@@ -475,7 +479,7 @@ async function registerGuards(app: App, config: Config, services: Services) {
     request.principal = await identify(request, { config, ...services });
     const { access, isForLimited = false } = request.routeOptions.config;
     if (!access) return;
-    checkAccess(access, request.principal, config);
+    checkAccess(access, request.principal, rights);
     checkScope(isForLimited, request.principal);
   });
   app.decorateRequest('principal');

@@ -11,6 +11,7 @@ import type { Attention } from './services/attention.ts';
 import type { Audit } from './services/audit.ts';
 import type { DiskUsage } from './services/disk-usage.ts';
 import type { DockerPort } from './services/docker.ts';
+import type { EngineRights } from './services/engine-rights.ts';
 import type { History } from './services/history.ts';
 import type { Inventory } from './services/inventory.ts';
 import type { Live } from './services/live.ts';
@@ -43,6 +44,7 @@ export type Deps = {
   config: Config;
   docker: DockerPort;
   inventory: Inventory;
+  rights: EngineRights;
   attention: Attention;
   stats: Stats;
   diskUsage: DiskUsage;

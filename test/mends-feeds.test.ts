@@ -21,7 +21,17 @@ const context = (): ViewContext => ({
   now: Date.now(),
   host: 'localhost',
   base: '',
-  can: { all: true, control: true, remove: true, images: true, rebuild: true, alerts: true, admin: true, reveal: true },
+  can: {
+    all: true,
+    control: true,
+    remove: true,
+    images: true,
+    rebuild: true,
+    alerts: true,
+    admin: true,
+    reveal: true,
+    refused: [],
+  },
 });
 
 const container: Container = {

@@ -67,6 +67,7 @@ const all: Can = {
   alerts: true,
   admin: true,
   reveal: true,
+  refused: [],
 };
 const nothing: Can = {
   all: true,
@@ -77,6 +78,7 @@ const nothing: Can = {
   alerts: false,
   admin: false,
   reveal: false,
+  refused: [],
 };
 const context: ViewContext = { now, host: 'docker.example:3000', base: '/sub', can: all };
 const hostile = `"'><img src=x onerror=alert(1)><script>alert(2)</script>\u202e\0 style="x" javascript:alert(3) ${'long '.repeat(300)}`;
@@ -315,7 +317,7 @@ function templates(text: string, can: Can = all): Record<string, object> {
       theme: 'dark',
       density: 'dense',
       demo: true,
-      readOnly: true,
+      limits: text,
       nav: 'containers',
       topics: [],
       title: text,
@@ -386,6 +388,7 @@ function templates(text: string, can: Can = all): Record<string, object> {
     'fragments/logs/state': logStateModel('retrying'),
     'fragments/engine-status': { engine },
     'fragments/engine-notice': { engine },
+    'fragments/limits': { limits: text },
     'fragments/messages': { messages: [message], ...work.now },
     'fragments/message': { base: '/sub', message },
     'fragments/answer': { base: '/sub', message },
@@ -800,6 +803,7 @@ t.test('The hooks that others rely on', async (t) => {
     ['fragments/stats/charts', 'stats'],
     ['fragments/engine-status', 'engine-status'],
     ['fragments/engine-notice', 'engine-notice'],
+    ['fragments/limits', 'limits'],
     ['fragments/messages', 'messages'],
   ] as const) {
     t.equal(attribute(render(name).trim(), 'id'), hook, `${name} is #${hook}`);
@@ -809,7 +813,7 @@ t.test('The hooks that others rely on', async (t) => {
   t.match(page, /id="engine-status" data-status="unreachable"/);
   t.match(page, /<div class="notice bad message" role="alert">/);
   t.match(page, 'DEMO');
-  t.match(page, 'read-only');
+  t.match(page, '<div id="limits"><p class="notice info" role="status">');
   const status = eta.render('fragments/message', { base: '', message: { kind: 'status', text: 'done' } });
   t.match(status, 'role="status"');
 });

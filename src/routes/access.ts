@@ -1,6 +1,6 @@
-import type { Config } from '../config.ts';
 import { Problem } from '../errors.ts';
-import { type Capability, changing, type Principal } from '../services/capabilities.ts';
+import type { Capability, Principal } from '../services/capabilities.ts';
+import type { EngineRights } from '../services/engine-rights.ts';
 import type { Can } from '../views/models/context.ts';
 
 /**
@@ -309,9 +309,13 @@ export function accessOfTopic(kind: string): Access {
 
 /**
  * Lets somebody pass or not.
- * @throws Problem `unauthenticated`, `forbidden`, or `disabled` where the program only reads
+ * @throws Problem `unauthenticated`, `forbidden`, or `disabled` where nobody can do it
  */
-export function checkAccess(access: Access, principal: Principal | undefined, config: Config): void {
+export function checkAccess(
+  access: Access,
+  principal: Principal | undefined,
+  rights: Pick<EngineRights, 'reasonAgainst'>,
+): void {
   if (access === 'public') return;
   if (!principal)
     throw new Problem('unauthenticated', 'Sign in first, or send a token that is known and has not ended.');
@@ -319,9 +323,8 @@ export function checkAccess(access: Access, principal: Principal | undefined, co
   if (!principal.capabilities.has(access)) {
     throw new Problem('forbidden', `This asks for the capability ${access}, which ${principal.name} does not have.`);
   }
-  if (config.readOnly && changing.has(access)) {
-    throw new Problem('disabled', 'Nothing can be changed: READ_ONLY is on.');
-  }
+  const reason = rights.reasonAgainst(access);
+  if (reason !== null) throw new Problem('disabled', reason);
 }
 
 /**
@@ -333,10 +336,10 @@ export function checkScope(isForLimited: boolean, principal: Principal | undefin
   throw new Problem('forbidden', 'You may see some containers only; this page is about all of them.');
 }
 
-/** What somebody may do under these settings. */
-export function offers(config: Config, principal: Principal | undefined): Can {
+/** What somebody may do, of what can be done at all. */
+export function offers(rights: Pick<EngineRights, 'reasonAgainst' | 'limits'>, principal: Principal | undefined): Can {
   const may = (capability: Capability) =>
-    principal?.capabilities.has(capability) === true && !(config.readOnly && changing.has(capability));
+    principal?.capabilities.has(capability) === true && rights.reasonAgainst(capability) === null;
   const all = principal?.scope === null;
   return {
     all,
@@ -347,5 +350,6 @@ export function offers(config: Config, principal: Principal | undefined): Can {
     alerts: all && may('alerts'),
     admin: all && may('admin'),
     reveal: may('admin'),
+    refused: rights.limits().refused,
   };
 }

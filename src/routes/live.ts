@@ -58,14 +58,14 @@ const LiveQuery = Type.Object({
 });
 
 /** What the socket itself needs; what it shows comes from what its asker may see. */
-type SocketDeps = Pick<Deps, 'config' | 'render' | 'live' | 'attention' | 'users' | 'sessions' | 'tokens'>;
+type SocketDeps = Pick<Deps, 'config' | 'rights' | 'render' | 'live' | 'attention' | 'users' | 'sessions' | 'tokens'>;
 
 /** Who asks, and with what: everything that a topic is opened with. */
 type Asked = { request: FastifyRequest; deps: Deps; context: () => ViewContext; name: string };
 type Topic = (asked: Asked) => Subscription | Promise<Subscription>;
 
 /** The live socket: topics in its address, HTML in its frames. */
-export function registerLive(app: App, { config, render, live, ...keepers }: SocketDeps, depsOf: DepsOf): void {
+export function registerLive(app: App, { config, rights, render, live, ...keepers }: SocketDeps, depsOf: DepsOf): void {
   const identities = { config, ...keepers };
   const renderBatch = createBatchRenderer(render, config.basePath);
   const renderMerged = createMergedRenderer(render, config.basePath);
@@ -221,7 +221,7 @@ export function registerLive(app: App, { config, render, live, ...keepers }: Soc
 
   /** What a feed needs of who asks, and nothing more of the request: it outlives that one. */
   function contextOf({ hostname, principal }: FastifyRequest) {
-    return () => viewContext({ hostname, principal }, { config });
+    return () => viewContext({ hostname, principal }, { config, rights });
   }
 
   async function subscribe(text: string, request: FastifyRequest): Promise<Subscription> {
@@ -237,7 +237,7 @@ export function registerLive(app: App, { config, render, live, ...keepers }: Soc
           'operation:<n>, events, timeline:<name>, alerts.',
       );
     }
-    checkAccess(accessOfTopic(kind), request.principal, config);
+    checkAccess(accessOfTopic(kind), request.principal, rights);
     checkScope(isTopicForLimited(kind), request.principal);
     const subscription = await topic({ request, deps: depsOf(request), name, context: contextOf(request) });
     return shareAmong(request.principal, subscription);

@@ -153,9 +153,9 @@ export function registerOperations(app: App, depsOf: DepsOf): void {
 
   /** Ends work before its time: who may not begin it may not end it either. */
   async function cancel(request: FastifyRequest): Promise<Operation> {
-    const { config, operations } = depsOf(request);
+    const { rights, operations } = depsOf(request);
     const { id, kind } = await find(request);
-    checkAccess(capabilityOfKind[kind], request.principal, config);
+    checkAccess(capabilityOfKind[kind], request.principal, rights);
     return operations.cancel(id);
   }
 

@@ -37,13 +37,13 @@ export function preferencesOf(request: FastifyRequest) {
 /** What every fragment is told: now (ms), the host name that ports are reached under, the base path, what is offered. */
 export function viewContext(
   request: Pick<FastifyRequest, 'hostname' | 'principal'> & Partial<Pick<FastifyRequest, 'cookies'>>,
-  { config }: Pick<Deps, 'config'>,
+  { config, rights }: Pick<Deps, 'config' | 'rights'>,
 ): ViewContext {
   return {
     now: Date.now(),
     host: request.hostname,
     base: config.basePath,
-    can: offers(config, request.principal),
+    can: offers(rights, request.principal),
     figuresOff: config.statsInterval === 0,
     logDisplay: toLogDisplay(request.cookies),
   };
@@ -67,11 +67,11 @@ function bareShell(request: FastifyRequest, deps: Deps, head: PageHead) {
 
 /** The same with what goes on, for who has signed in. */
 function fullShell(request: FastifyRequest, deps: Deps, head: PageHead) {
-  const { config, inventory, docker } = deps;
+  const { config, inventory, docker, rights } = deps;
   return {
     ...bareShell(request, deps, head),
     isBare: false,
-    readOnly: config.readOnly,
+    limits: rights.limits().notice,
     user: request.principal?.kind === 'user' ? request.principal.name : null,
     live: liveUrl(config.basePath, head.topics, head.parameters),
     engine: engineModel(inventory.engine(), docker.addressText),

@@ -79,6 +79,7 @@ export function createDockerConnection(address: EngineAddress, closed: ReadonlyS
   ) as Record<Line, Client>;
 
   const asked = new Map<string, CallCount>();
+  const refusalListeners = new Set<() => void>();
 
   function count({ method, path }: Call): CallCount {
     const endpoint = path.replace(idSegment, '/$1/:id');
@@ -97,12 +98,38 @@ export function createDockerConnection(address: EngineAddress, closed: ReadonlyS
     const counted = count(call);
     try {
       const answer = await dial(clients[line], call, signal);
-      const body = await readBody(answer, signal);
-      return toJson<T>(call, answer.statusCode ?? 0, body);
+      return read<T>(call, answer, await readBody(answer, signal));
     } catch (error) {
       call.signal?.throwIfAborted();
       counted.failures += 1;
       throw deadline.aborted ? timeoutProblem(address, call) : toProblem(address, error);
+    }
+  }
+
+  /** @throws Problem for what is an error, and tells those who listen where the engine was never asked */
+  function read<T>(call: Call, { statusCode = 0 }: IncomingMessage, body: string): T {
+    const refusal = refusalBefore(call, statusCode, body);
+    if (!refusal) return toJson<T>(call, statusCode, body);
+    for (const listener of refusalListeners) listener();
+    throw refusal;
+  }
+
+  /**
+   * The status of a call's answer, whatever it says; undefined where the connection ends without one.
+   * @throws Problem `engine_timeout` where there is none in time
+   */
+  async function statusOf(call: Call): Promise<number | undefined> {
+    checkCall(call, closed);
+    const deadline = AbortSignal.timeout(call.timeout);
+    const signal = call.signal ? AbortSignal.any([call.signal, deadline]) : deadline;
+    try {
+      const answer = await dial(clients.calls, call, signal);
+      await readBody(answer, signal).catch(() => {});
+      return answer.statusCode;
+    } catch {
+      call.signal?.throwIfAborted();
+      if (deadline.aborted) throw timeoutProblem(address, call);
+      return undefined;
     }
   }
 
@@ -115,7 +142,7 @@ export function createDockerConnection(address: EngineAddress, closed: ReadonlyS
     const counted = count(call);
     try {
       const answer = await dial(clients[line], call, signal);
-      if ((answer.statusCode ?? 0) >= 300) toJson(call, answer.statusCode ?? 0, await readBody(answer, signal));
+      if ((answer.statusCode ?? 0) >= 300) read(call, answer, await readBody(answer, signal));
       return answer;
     } catch (error) {
       call.signal.throwIfAborted();
@@ -129,6 +156,13 @@ export function createDockerConnection(address: EngineAddress, closed: ReadonlyS
   return {
     request,
     stream,
+    statusOf,
+
+    /** Calls back when a change was refused in front of the engine; returns how to stop that. */
+    onRefused: (listener: () => void): (() => void) => {
+      refusalListeners.add(listener);
+      return () => void refusalListeners.delete(listener);
+    },
 
     /** How often each endpoint was asked, and how often without a good answer. */
     counts: (): CallCount[] => [...asked.values()],
@@ -229,6 +263,19 @@ async function readBody(answer: IncomingMessage, signal: AbortSignal): Promise<s
   } finally {
     signal.removeEventListener('abort', abort);
   }
+}
+
+/**
+ * The Problem for a change that something in front of the engine refused, such as a socket proxy or a plugin of the engine
+ * that allows calls or not. An engine's own refusals are objects with a message, and mean other things.
+ */
+function refusalBefore(call: Call, status: number, body: string): Problem | undefined {
+  if (call.method === 'GET' || ![403, 405, 501].includes(status)) return undefined;
+  const json = parse(body, JSON.parse);
+  const words = isRecord(json) && typeof json.message === 'string' ? json.message : undefined;
+  if (words !== undefined && !/^authorization denied by plugin/.test(words)) return undefined;
+  const endpoint = `${call.method} ${call.path.replace(idSegment, '/$1/:id')}`;
+  return new Problem('disabled', `What is in front of the engine refuses this: ${endpoint} (${status}).`, words);
 }
 
 function toJson<T>(call: Call, status: number, body: string): T {

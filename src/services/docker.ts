@@ -2,6 +2,7 @@ import type { Capability } from './capabilities.ts';
 import { createDockerConnection, type EngineAddress, type EngineTimeouts } from './docker-connection.ts';
 import { containerCalls } from './docker-containers.ts';
 import { imageCalls } from './docker-images.ts';
+import { probeCalls } from './docker-probes.ts';
 import { systemCalls } from './docker-system.ts';
 
 export type { EngineAddress, EngineTimeouts } from './docker-connection.ts';
@@ -47,6 +48,10 @@ export function createDocker(
     ...systemCalls(connection, timeouts),
     ...containerCalls(connection, timeouts),
     ...imageCalls(connection, timeouts),
+    ...probeCalls(connection, timeouts),
+
+    /** Calls back when a change was refused in front of the engine; returns how to stop that. */
+    onRefused: connection.onRefused,
 
     /** Closes every connection. */
     close: connection.close,

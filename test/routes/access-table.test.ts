@@ -166,7 +166,9 @@ const addressOf = (path: string) =>
 
 function outcomeOf(method: string, { status, headers, text }: Answer): Outcome {
   if (status === 401 || (method === 'GET' && status === 303 && headers.location?.startsWith('/login'))) return 401;
-  if (status === 403 && text.includes('READ_ONLY is on')) return 'disabled';
+  // Every page says it: what counts is the reason of the refusal.
+  const reason = text.replace(/<div id="limits">.*?<\/div>/s, '');
+  if (status === 403 && reason.includes('READ_ONLY is on')) return 'disabled';
   // A setup code that is wrong is refused as well, in other words.
   return status === 403 && text.includes('This asks for the capability') ? 403 : 'allowed';
 }

@@ -67,17 +67,21 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
   const world = createWorld(toHost(options, flavour), toWorldOptions(options, flavour));
   const requests = createRequestLog(options.maxRequests ?? 10_000);
   const faults = createFaults(requests);
+  const probes: RecordedRequest[] = [];
   const server = createSocketServer(socketPath, options.isUnreferenced ?? false, accept);
   let isClosed = false;
 
   function accept(request: IncomingMessage, response: ServerResponse): void {
     const asked = readTarget(request);
     const recorded = toRecord(request.method ?? 'GET', asked);
-    requests.add(recorded);
+    // What finds out what is allowed is apart: it is nothing that a test asked for.
+    const isProbe = request.headers['x-fairlead-probe'] !== undefined;
+    if (isProbe) probes.push(recorded);
+    else requests.add(recorded);
     response.on('close', () => requests.close(recorded));
     response.on('error', () => {});
     setHeaders(response, flavour);
-    const verdict = faults.judge(recorded.method, recorded.path);
+    const verdict = faults.judge(recorded.method, recorded.path, isProbe);
     const exchange = createExchange(request, response, recorded, asked.query, verdict, flavour);
     answer(recorded, verdict).catch((error: unknown) => exchange.fail(error));
 
@@ -197,6 +201,8 @@ export async function createSimulatedEngine(options: SimulatedEngineOptions = {}
     version: flavour.version,
     /** Faults of requests and streams; those of the whole engine are `refuse`, `listen` and `restart`. */
     faults: faults as Faults,
+    /** What was asked only to find out what is allowed; it is not among the requests. */
+    probes: probes as readonly RecordedRequest[],
     refuse,
     /** Listens again after `refuse()`. */
     listen: server.listen,

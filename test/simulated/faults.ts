@@ -5,6 +5,8 @@ export interface FaultMatch {
   readonly method?: string;
   /** Tested against the path without its `/v1.NN` prefix. */
   readonly path?: RegExp;
+  /** Only those that may change something: all but GET and HEAD. */
+  readonly isWrite?: boolean;
   /** How many matching requests pass before it begins; default 0. With 2 it hits the third. */
   readonly skip?: number;
   /** How many requests it is for; default all until it is removed. */
@@ -51,6 +53,8 @@ interface Rule {
   toSkip: number;
   left: number;
   readonly isDropped?: boolean;
+  /** Whether it is of what stands in front of the engine: only such rules meet probes. */
+  readonly isInFront?: boolean;
   readonly delayMs?: number;
   readonly hang?: PromiseWithResolvers<void>;
   readonly mute?: PromiseWithResolvers<void>;
@@ -80,8 +84,9 @@ export function createFaults(requests: RequestLog) {
     return { remove, [Symbol.dispose]: remove };
   }
 
-  function judge(method: string, path: string): Verdict {
-    const matching = [...rules].filter((rule) => isMatch(rule.match, method, path) && takes(rule));
+  function judge(method: string, path: string, isProbe = false): Verdict {
+    const meets = (rule: Rule) => (rule.isInFront || !isProbe) && isMatch(rule.match, method, path);
+    const matching = [...rules].filter((rule) => meets(rule) && takes(rule));
     return {
       isDropped: matching.some((rule) => rule.isDropped),
       delayMs: matching.reduce((sum, rule) => sum + (rule.delayMs ?? 0), 0),
@@ -132,6 +137,12 @@ export function createFaults(requests: RequestLog) {
     /** Answers with this instead, be it text, HTML or broken JSON. */
     status: (status: number, body: string, contentType = 'application/json', match: FaultMatch = {}) =>
       add({ match, answer: { status, body, contentType } }),
+    /**
+     * Refuses as a socket proxy does that stands in front of the engine, by an answer or by hanging up; probes too, which
+     * no other fault meets.
+     */
+    refuses: (match: FaultMatch = { isWrite: true }, by: 'status' | 'hanging up' = 'status') =>
+      add({ match, isInFront: true, ...(by === 'status' ? { answer: proxyRefusal } : { isDropped: true }) }),
     /** Closes open streams as a dying daemon does; all, or those that match. */
     dropStreams(match: FaultMatch = {}): number {
       const dropped = requests.open().filter(({ method, path, stream }) => stream && isMatch(match, method, path));
@@ -146,6 +157,12 @@ export function createFaults(requests: RequestLog) {
     },
   };
 }
+
+const proxyRefusal = {
+  status: 403,
+  body: '<html><body><h1>403 Forbidden</h1>\nRequest forbidden by administrative rules.\n</body></html>\n',
+  contentType: 'text/html',
+};
 
 /** Is the rule for this matching request? It counts: first those to skip, then those it is for. */
 function takes(rule: Rule): boolean {
@@ -165,5 +182,6 @@ function release(rule: Pick<Rule, 'hang' | 'mute'>): void {
 
 function isMatch(match: FaultMatch, method: string, path: string): boolean {
   if (match.method !== undefined && match.method !== method) return false;
+  if (match.isWrite && ['GET', 'HEAD'].includes(method)) return false;
   return match.path?.test(path) ?? true;
 }

@@ -42,6 +42,7 @@ export async function pull(world: World, exchange: Exchange): Promise<void> {
 
 function readReference(query: URLSearchParams): ImageReference {
   const name = query.get('fromImage') ?? '';
+  if (!/^[a-zA-Z0-9]/.test(name)) throw new EngineError(400, 'invalid reference format');
   const tag = query.get('tag');
   if (!tag || name.includes('@')) return parseReference(name);
   return parseReference(tag.includes(':') ? `${name}@${tag}` : `${name}:${tag}`);

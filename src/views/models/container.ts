@@ -133,7 +133,7 @@ export function headModel(
       listHref: `${base}/containers`,
       project: href === null ? null : { title: container.projectTitle, href },
       href: `${base}/containers/${container.id}`,
-      ...toActions(container.state),
+      ...toActions(container.state, context.can.refused),
       removed,
       busy: removed ? null : work.busy,
       successorHref: removed && successor ? `${base}/containers/${successor.id}` : null,

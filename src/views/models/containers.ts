@@ -215,7 +215,7 @@ export function rowModel(
       memory: isLive && figures ? toMemory(name, figures.memoryBytes, figures.memoryLimitBytes) : null,
       noFigures: figures ? '' : whyNoFigures(container.state, context),
       age: toAge(container, now),
-      ...toActions(container.state),
+      ...toActions(container.state, context.can.refused),
       busy,
       updateHref: hasUpdate ? `${base}/containers/${id}/rebuild` : null,
     },

@@ -11,6 +11,8 @@ export type Can = {
   alerts: boolean;
   admin: boolean;
   reveal: boolean;
+  /** What is refused in front of the engine, of what is offered one by one: `start`, `pull`, … */
+  refused: readonly string[];
 };
 
 /** What every model needs to know beside its subject. */
@@ -61,7 +63,8 @@ export type Shell = {
   theme: 'system' | 'light' | 'dark';
   density: 'dense' | 'roomy';
   demo: boolean;
-  readOnly: boolean;
+  /** Why not everything can be done; null where it can. */
+  limits: string | null;
   /** Who has signed in; null where nobody does or has to. */
   user: string | null;
   can: Can;

@@ -65,8 +65,20 @@ const actions = {
   kill: action('kill', 'Kill', 'i-x', 'killing…'),
 };
 
-/** What can be done to a container in this state: the two buttons of a row, and the rest behind its menu. */
-export function toActions(state: string): { main: ActionModel[]; more: ActionModel[] } {
+/**
+ * What can be done to a container in this state, but for what is refused in front of the engine: the two buttons of a row,
+ * and the rest behind its menu.
+ */
+export function toActions(
+  state: string,
+  refused: readonly string[] = [],
+): { main: ActionModel[]; more: ActionModel[] } {
+  const { main, more } = actionsIn(state);
+  const isOffered = ({ name }: ActionModel) => !refused.includes(name);
+  return { main: main.filter(isOffered), more: more.filter(isOffered) };
+}
+
+function actionsIn(state: string): { main: ActionModel[]; more: ActionModel[] } {
   const { start, stop, restart, pause, unpause, kill } = actions;
   switch (state) {
     case 'running':
