@@ -1,21 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { App, Deps } from '../deps.ts';
 import { isProblem, Problem } from '../errors.ts';
-import { keyOf } from '../services/sessions.ts';
-import type { User } from '../services/users.ts';
-import { accountModel } from '../views/models/access.ts';
 import * as schemas from './access-schemas.ts';
 import { noteFor } from './audit.ts';
-import { signIn, signOut } from './identity.ts';
-import { sendPage, viewContext } from './pages.ts';
+import type { Entrance } from './entrance.ts';
+import { signOut } from './identity.ts';
+import { ownPath } from './own-path.ts';
+import { sendPage } from './pages.ts';
 
-const deviceCookie = 'fairlead_device';
-const devicePurpose = 'device';
-const deviceSeconds = 365 * 86_400;
-
-/** Signing in and out, the first admin, and one's own account. */
-export function registerSignIn(app: App, deps: Deps): void {
-  const { config, users, sessions, signInLimit, setupCode, secretBox } = deps;
+/** Signing in and out, and the first admin. */
+export function registerSignIn(app: App, deps: Deps, { check, enter }: Entrance): void {
+  const { config, users, setupCode } = deps;
   const base = config.basePath;
 
   // ── the first admin ──
@@ -72,45 +67,6 @@ export function registerSignIn(app: App, deps: Deps): void {
     return reply.redirect(base + to, 303);
   });
 
-  /**
-   * The user of a name and a password.
-   * @throws Problem `unauthenticated` in the same words and after the same time whatever is wrong, or `rate_limited`
-   */
-  async function check(request: FastifyRequest, name: string, password: string): Promise<User> {
-    const known = users.named(name);
-    // What is typed where a name belongs may be a password: only names that there are, are written down.
-    noteFor(request, known?.name ?? '');
-    const client = clientOf(request, known);
-    // One user can be named in many ways, in wide letters for instance, and has one count for all of them.
-    const counted = known?.name ?? name;
-    await signInLimit.take(counted, client);
-    const user = await users.verify(name, password).catch(async (error: unknown) => {
-      await signInLimit.giveBack(counted, client);
-      throw error;
-    });
-    if (!user) throw new Problem('unauthenticated', 'Wrong name or password.');
-    await signInLimit.succeed(counted, client);
-    return user;
-  }
-
-  /** The browser, where this user signed in by it before; else the address. */
-  function clientOf(request: FastifyRequest, user: User | undefined): string {
-    const device = request.cookies[deviceCookie];
-    const isOwn = device !== undefined && user && secretBox.open(device, devicePurpose) === String(user.id);
-    return isOwn ? keyOf(device) : request.ip;
-  }
-
-  async function enter(request: FastifyRequest, reply: FastifyReply, user: User): Promise<void> {
-    await signIn(request, user);
-    reply.setCookie(deviceCookie, secretBox.seal(String(user.id), devicePurpose), {
-      path: base || '/',
-      httpOnly: true,
-      sameSite: 'strict',
-      secure: request.protocol === 'https',
-      maxAge: deviceSeconds,
-    });
-  }
-
   function sendLogin(request: FastifyRequest, reply: FastifyReply, to: string, fault = '') {
     const needsSetup = users.count() === 0;
     const body = deps.render('pages/login', { base, to: to === '/containers' ? '' : to, fault, needsSetup });
@@ -124,55 +80,7 @@ export function registerSignIn(app: App, deps: Deps): void {
     await signOut(request, reply, config);
     return reply.redirect(`${base}/login`, 303);
   });
-
-  // ── one's own account ──
-
-  /** @throws Problem `not_found` for who is no user, such as a token */
-  function own(request: FastifyRequest): User {
-    const id = request.principal?.userId ?? null;
-    if (id === null) throw new Problem('not_found', 'There is no account here: this is not a user.');
-    return users.get(id);
-  }
-
-  app.get('/account', async (request, reply) => {
-    const user = own(request);
-    const open = await sessions.ofUser(user.id);
-    const model = accountModel(user, open, keyOf(request.session.sessionId), viewContext(request, deps));
-    return sendPage(
-      request,
-      reply,
-      deps,
-      { title: user.name, nav: '', topics: [] },
-      deps.render('pages/account', model),
-    );
-  });
-
-  app.post('/account/password', { schema: { body: schemas.PasswordBody } }, async (request, reply) => {
-    const user = own(request);
-    await check(request, user.name, request.body.current);
-    await users.setPassword(user.id, request.body.password);
-    await sessions.endAll(user.id);
-    await enter(request, reply, user);
-    deps.messages.leave(reply, [{ kind: 'status', text: 'The password was changed; all other sessions have ended.' }]);
-    return reply.redirect(`${base}/account`, 303);
-  });
-
-  app.post('/account/sign-out-everywhere', async (request, reply) => {
-    await sessions.endAll(own(request).id);
-    await signOut(request, reply, config);
-    return reply.redirect(`${base}/login`, 303);
-  });
 }
 
 const badCode = () =>
   new Problem('forbidden', 'This address is not good any more: it serves once, for an hour, before there is a user.');
-
-/** A path of this server, without the base path; anything else is the list of containers. */
-export function ownPath(to: string): string {
-  const isPath = /^\/[\x21-\x7e]*$/.test(to) && URL.canParse(to, 'http://own.invalid');
-  if (!isPath) return '/containers';
-  const { host, pathname, search } = new URL(to, 'http://own.invalid');
-  // Dots are resolved by now: what begins with two slashes would be another host.
-  const isOwn = host === 'own.invalid' && !/^\/(\/|(login|logout|setup)\b)/.test(pathname);
-  return isOwn ? pathname + search : '/containers';
-}

@@ -1,0 +1,64 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Deps } from '../deps.ts';
+import { Problem } from '../errors.ts';
+import { keyOf } from '../services/sessions.ts';
+import type { User } from '../services/users.ts';
+import { noteFor } from './audit.ts';
+import { signIn } from './identity.ts';
+
+/** The way in that all share who sign in here. */
+export type Entrance = ReturnType<typeof createEntrance>;
+
+/** A browser that somebody signed in by before, or an address; `isKnown` says which. */
+export type Client = { key: string; isKnown: boolean };
+
+const deviceCookie = 'fairlead_device';
+const devicePurpose = 'device';
+const deviceSeconds = 365 * 86_400;
+
+/** Creates the way in: passwords that are checked and counted, and sessions that begin. */
+export function createEntrance({ config, users, signInLimit, secretBox }: Deps) {
+  /** The browser, where this user signed in by it before; else the address. */
+  function clientOf(request: FastifyRequest, user: User | undefined): Client {
+    const device = request.cookies[deviceCookie];
+    const isKnown = device !== undefined && user && secretBox.open(device, devicePurpose) === String(user.id);
+    return isKnown ? { key: keyOf(device), isKnown } : { key: request.ip, isKnown: false };
+  }
+
+  return {
+    clientOf,
+
+    /**
+     * The user of a name and a password.
+     * @throws Problem `unauthenticated` in the same words and after the same time whatever is wrong, or `rate_limited`
+     */
+    async check(request: FastifyRequest, name: string, password: string): Promise<User> {
+      const known = users.named(name);
+      // What is typed where a name belongs may be a password: only names that there are, are written down.
+      noteFor(request, known?.name ?? '');
+      const { key } = clientOf(request, known);
+      // One user can be named in many ways, in wide letters for instance, and has one count for all of them.
+      const counted = known?.name ?? name;
+      await signInLimit.take(counted, key);
+      const user = await users.verify(name, password).catch(async (error: unknown) => {
+        await signInLimit.giveBack(counted, key);
+        throw error;
+      });
+      if (!user) throw new Problem('unauthenticated', 'Wrong name or password.');
+      await signInLimit.succeed(counted, key);
+      return user;
+    },
+
+    /** Begins a session, and lets the browser be known from now on. */
+    async enter(request: FastifyRequest, reply: FastifyReply, user: User): Promise<void> {
+      await signIn(request, user);
+      reply.setCookie(deviceCookie, secretBox.seal(String(user.id), devicePurpose), {
+        path: config.basePath || '/',
+        httpOnly: true,
+        sameSite: 'strict',
+        secure: request.protocol === 'https',
+        maxAge: deviceSeconds,
+      });
+    },
+  };
+}
