@@ -453,7 +453,7 @@ async function registerGuards(app: App, config: Config, services: Services) {
     const access = accessOfRoute(methods, path);
     route.config = { ...route.config, access, isForLimited: isRouteForLimited(methods, path), path };
   });
-  auditRequests(app, audit);
+  auditRequests(app, audit, inventory);
   app.addHook('preHandler', async (request, reply) => {
     if (request.routeOptions.config.access === 'public') return;
     // Machines ask again and again: each time once.

@@ -437,7 +437,16 @@ function accessTemplates(text: string, view: ViewContext) {
   };
   const token: Token = { id: 3, name: text, capabilities: ['read', 'control'], scope: [text], owner: text, ...moments };
   const session = { client: text, startedAt: moments.createdAt, seenAt: view.now };
-  const entry = { id: 9, at: view.now, actor: text, client: text, action: text, target: text, detail: text } as const;
+  const entry = {
+    id: 9,
+    at: view.now,
+    actor: text,
+    client: text,
+    action: text,
+    target: text,
+    detail: text,
+    container: text,
+  } as const;
   const entries = [
     { ...entry, result: 'refused' as const },
     { ...entry, result: 'done' as const, actor: '' },

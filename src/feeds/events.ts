@@ -1,6 +1,7 @@
 import type { Deps } from '../deps.ts';
+import { type AuditEntry, ofProject } from '../services/audit.ts';
 import { parseEventPlace, parseEventTime } from '../services/event-times.ts';
-import type { Death, KeptEvent } from '../services/event-types.ts';
+import type { Death, EventQuery, KeptEvent } from '../services/event-types.ts';
 import type { OpenFeed } from '../services/live.ts';
 import type { ViewContext } from '../views/models/context.ts';
 import { type EventListModel, type EventListQuery, eventListModel, type FoundEvents } from '../views/models/events.ts';
@@ -11,10 +12,16 @@ import { createThrottle } from './ticker.ts';
 const frameMs = 500;
 
 /**
- * The events that a query names, of one name's timeline with what is kept of its deaths.
+ * The events that a query names, of one name's timeline with what is kept of its deaths. With `audited`, what the audit
+ * has of that name stands between them, unless the query is for a kind of events.
  * @throws Problem `invalid` for a wrong time or place
  */
-export async function findEvents(deps: Deps, query: EventListQuery, timeline?: string): Promise<FoundEvents> {
+export async function findEvents(
+  deps: Deps,
+  query: EventListQuery,
+  timeline?: string,
+  audited = false,
+): Promise<FoundEvents> {
   const { history } = deps;
   const { container, type, action, trouble, limit } = query;
   const since = parseEventTime('since', query.since);
@@ -32,14 +39,45 @@ export async function findEvents(deps: Deps, query: EventListQuery, timeline?: s
   const { events, deaths } = await (timeline === undefined
     ? history.list({ ...wanted, container }).then((found) => ({ events: found, deaths: noDeaths }))
     : history.timeline(timeline, wanted));
+  const isOfAnyKind = [type, action, trouble].every((picked) => picked === '');
+  const tried = timeline !== undefined && audited && isOfAnyKind ? await findTried(deps, timeline, wanted) : [];
+  const all = tried.length === 0 ? events : [...events, ...tried].sort(newestFirst);
   return {
-    events: events.slice(0, limit),
+    events: all.slice(0, limit),
     deaths,
-    hasOlder: events.length > limit,
+    hasOlder: all.length > limit,
     extent: await history.extent(),
     bounds: history.bounds,
   };
 }
+
+/** What was done to a container or refused, alone or with all of its project. */
+async function findTried(
+  { audit, inventory }: Deps,
+  name: string,
+  wanted: Pick<EventQuery, 'since' | 'until' | 'before' | 'limit'>,
+): Promise<KeptEvent[]> {
+  const project = inventory.findContainer(name)?.project;
+  const containers = project ? [name, ofProject(project)] : [name];
+  return (await audit.timeline({ ...wanted, containers })).map((entry) => toEvent(entry, name));
+}
+
+const toEvent = ({ id, at, actor, client, action, target, result, detail }: AuditEntry, name: string): KeptEvent => ({
+  id,
+  at: at * 1_000,
+  type: 'audit',
+  action,
+  subject: target,
+  name,
+  timeline: name,
+  former: '',
+  trouble: '',
+  details: { actor, client, result, message: detail },
+});
+
+/** Of the same moment, events stand before what the audit has. */
+const newestFirst = (one: KeptEvent, other: KeptEvent) =>
+  other.at - one.at || Number(one.type === 'audit') - Number(other.type === 'audit') || other.id - one.id;
 
 const noDeaths: ReadonlyMap<string, Death> = new Map<string, Death>();
 
@@ -49,11 +87,13 @@ export function openEvents(deps: Deps, query: EventListQuery, context: () => Vie
     let shown: Shown | undefined;
     let isClosed = false;
     const throttle = createThrottle(() => void draw().catch(fail), frameMs);
+    const audited = context().can.admin;
     const stop = deps.history.onChange(() => throttle.ask());
+    const stopAudit = timeline !== undefined && audited ? deps.audit.onChange(() => throttle.ask()) : () => {};
 
     async function build(): Promise<Shown> {
-      const found = await findEvents(deps, query, timeline);
-      return show(deps, eventListModel(found, query, context(), timeline), found.events);
+      const found = await findEvents(deps, query, timeline, audited);
+      return show(deps, eventListModel(found, query, context(), timeline));
     }
 
     async function draw() {
@@ -72,6 +112,7 @@ export function openEvents(deps: Deps, query: EventListQuery, context: () => Vie
       close() {
         isClosed = true;
         stop();
+        stopAudit();
         throttle.stop();
       },
     };
@@ -80,12 +121,12 @@ export function openEvents(deps: Deps, query: EventListQuery, context: () => Vie
 
 type Shown = { view: ListView; foot: string };
 
-function show(deps: Deps, model: EventListModel, events: readonly KeptEvent[]): Shown {
+function show(deps: Deps, model: EventListModel): Shown {
   const headHtml = deps.render('fragments/events/head', model);
   const html = () => deps.render('fragments/events/list', model);
-  const rows = model.list.rows.map((row, index) => {
+  const rows = model.list.rows.map((row) => {
     const markup = deps.render('fragments/events/row', row);
-    return { id: `event-${events[index]?.id}`, html: markup, core: markup, cells: [] };
+    return { id: row.event.domId, html: markup, core: markup, cells: [] };
   });
   const group = { id: 'events', headId: 'events-head', headHtml, rows, html };
   return {

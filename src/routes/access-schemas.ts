@@ -87,4 +87,7 @@ export const AuditEntry = Type.Object({
   target: Type.String(),
   result: Type.String({ description: auditResults.join(', ') }),
   detail: Type.String(),
+  container: Type.String({
+    description: 'its name, or project: and that of a project; empty where it is about neither',
+  }),
 });

@@ -2,7 +2,10 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
-import type { Audit, AuditEntry, AuditResult } from '../services/audit.ts';
+import { type Audit, type AuditEntry, type AuditResult, ofProject } from '../services/audit.ts';
+import { timelineOf } from '../services/event-types.ts';
+import type { Inventory } from '../services/inventory.ts';
+import type { Operation } from '../services/operation-types.ts';
 import { auditListModel } from '../views/models/access.ts';
 import * as schemas from './access-schemas.ts';
 import { sendFragment, sendPage, viewContext } from './pages.ts';
@@ -11,6 +14,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** What a change is made to, where its address does not say it. */
     auditTarget: string;
+    /** The container or project that it is done to, where it is there; see `AuditEntry`. */
+    auditContainer: string;
   }
 }
 
@@ -28,8 +33,13 @@ export function noteFor(request: FastifyRequest, target: string): void {
 }
 
 /** Writes down every change and every refusal, whatever route it was for: none can forget it. */
-export function auditRequests(app: App, audit: Audit): void {
+export function auditRequests(app: App, audit: Audit, inventory: Known): void {
   app.decorateRequest('auditTarget', '');
+  app.decorateRequest('auditContainer', '');
+  // Before it is done: who is removed is not there any more.
+  app.addHook('onRequest', async (request) => {
+    if (!safeMethods.has(request.method)) request.auditContainer = containerOf(request, inventory);
+  });
   app.addHook('onResponse', async (request, reply) => {
     const { path, access } = request.routeOptions.config;
     const isChange = !safeMethods.has(request.method) && access !== 'read' && path !== '/preferences';
@@ -43,9 +53,27 @@ export function auditRequests(app: App, audit: Audit): void {
       target: request.auditTarget || Object.values((request.params as Record<string, string>) ?? {}).join(' '),
       result,
       detail: String(reply.statusCode),
+      container: request.auditContainer || containerOf(request, inventory),
     };
-    await audit.note(entry, request.auditTarget);
+    await audit.note(entry, request.auditTarget || entry.container);
   });
+}
+
+type Known = Pick<Inventory, 'containers' | 'findContainer'>;
+
+/** Only what is there, so that nobody can make up names without end. */
+function containerOf({ routeOptions, params }: FastifyRequest, inventory: Known): string {
+  const { id = '', project = '' } = (params ?? {}) as { id?: string; project?: string };
+  const isContainer = /\/containers\/:id(\/|$)/.test(routeOptions.config.path ?? '');
+  const container = isContainer ? inventory.findContainer(id) : undefined;
+  if (container) return timelineOf(container.name);
+  return project !== '' && inventory.containers().some((each) => each.project === project) ? ofProject(project) : '';
+}
+
+/** Says which container or project an operation that something is done to is about. */
+export function noteOperation(request: FastifyRequest, { kind, target }: Pick<Operation, 'kind' | 'target'>): void {
+  if (kind === 'rebuild') request.auditContainer = timelineOf(target);
+  if (kind.startsWith('project_')) request.auditContainer = ofProject(target);
 }
 
 /** What everybody did here, for admins. */

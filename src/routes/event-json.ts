@@ -1,5 +1,5 @@
 import type { Static } from 'typebox';
-import { type Death, type KeptEvent, placeText } from '../services/event-types.ts';
+import { type Death, type KeptEvent, placeOf, placeText } from '../services/event-types.ts';
 import { maskText, toText } from '../services/secrets.ts';
 import { eventWords } from '../views/models/event-words.ts';
 import type * as schemas from './schemas.ts';
@@ -12,7 +12,7 @@ export function toEventJson(event: KeptEvent, deaths: ReadonlyMap<string, Death>
   const death = deaths.get(`${subject}@${at}`);
   return {
     id,
-    cursor: placeText(event),
+    cursor: placeText(placeOf(event)),
     at: microsText(at),
     type,
     action,

@@ -86,14 +86,16 @@ export function registerEvents(app: App, depsOf: DepsOf): void {
       schema: {
         tags: ['containers'],
         summary:
-          'What happened to a container, by its name, also when it was removed; with the last words of each death',
+          'What happened to a container, by its name, also when it was removed; with the last words of each death, and for admins with what was done to it here or refused',
         ...timelineSchema,
         response: { 200: Type.Array(schemas.Event) },
       },
     },
     async (request) => {
       const name = await find(request);
-      const { events, deaths } = await findEvents(depsOf(request), { container: '', ...request.query }, name);
+      const deps = depsOf(request);
+      const query = { container: '', ...request.query };
+      const { events, deaths } = await findEvents(deps, query, name, viewContext(request, deps).can.admin);
       return events.map((event) => toEventJson(event, deaths));
     },
   );
@@ -101,8 +103,9 @@ export function registerEvents(app: App, depsOf: DepsOf): void {
   async function renderTimeline(request: FastifyRequest, name: string): Promise<string> {
     const deps = depsOf(request);
     const query = { container: '', ...(request.query as Static<typeof schemas.TimelineQuery>) };
-    const found = await findEvents(deps, query, name);
-    return deps.render('fragments/events/list', eventListModel(found, query, viewContext(request, deps), name));
+    const context = viewContext(request, deps);
+    const found = await findEvents(deps, query, name, context.can.admin);
+    return deps.render('fragments/events/list', eventListModel(found, query, context, name));
   }
 
   /** The name that an address names: of a container that is, or of one that was. */

@@ -7,6 +7,7 @@ import { operationsModel } from '../feeds/operations.ts';
 import type { Operation } from '../services/operation-types.ts';
 import { capabilityOfKind, operationListParameters, operationModel, statesOf } from '../views/models/operations.ts';
 import { checkAccess } from './access.ts';
+import { noteOperation } from './audit.ts';
 import { operationsNowFrame } from './operation-answers.ts';
 import { toOperationJson } from './operation-json.ts';
 import { answerFrame, isHtmx, sendFragment, sendPage, viewContext, wayBack } from './pages.ts';
@@ -148,6 +149,7 @@ export function registerOperations(app: App, depsOf: DepsOf): void {
     const { n } = request.params as Static<typeof schemas.OperationParams>;
     const operation = await depsOf(request).operations.find(Number(n));
     if (!operation) throw new Problem('not_found', `Operation ${n} not found`);
+    noteOperation(request, operation);
     return operation;
   }
 

@@ -1,5 +1,7 @@
-import type { Selectable } from 'kysely';
-import type { AuditTable, Database } from './database.ts';
+import type { ExpressionBuilder, Selectable } from 'kysely';
+import type { AuditTable, Database, Schema } from './database.ts';
+import type { EventPlace } from './event-types.ts';
+import { createListeners } from './listeners.ts';
 
 /** How a try ended: it was done, was not allowed, or went wrong. */
 export const auditResults = ['done', 'refused', 'failed'] as const;
@@ -17,6 +19,8 @@ export type AuditEntry = {
   target: string;
   result: AuditResult;
   detail: string;
+  /** The name of the container that it was done to, or `project:` and that of a project; empty where it is neither. */
+  container: string;
 };
 
 /** Which entries are wanted; `before` continues behind an id. */
@@ -28,16 +32,32 @@ export type AuditQuery = {
   limit: number;
 };
 
+/**
+ * Which entries of a container's timeline are wanted, the newest first; times in µs, `until` is not included. `before` is
+ * where a page ended.
+ */
+export type AuditTimelineQuery = {
+  containers: readonly string[];
+  since?: number | undefined;
+  until?: number | undefined;
+  before?: EventPlace | undefined;
+  limit: number;
+};
+
+/** How an entry names a project, which no container can be called. */
+export const ofProject = (project: string): string => `project:${project}`;
+
 const keptDays = 365;
 const maxKept = 200_000;
 const pruneEvery = 500;
 const maxText = 300;
 const dayMs = 86_400_000;
+const usPerMs = 1_000;
 /** What is refused again within this time is counted and not written, ms. */
 const repeatMs = 60_000;
 const maxRepeated = 5_000;
 
-type Note = Omit<AuditEntry, 'id' | 'at'>;
+type Note = Omit<AuditEntry, 'id' | 'at' | 'container'> & { container?: string };
 type Repeated = { entry: Note; endsAt: number; more: number };
 type Log = { error(details: object, message: string): void };
 
@@ -51,6 +71,7 @@ export type Audit = ReturnType<typeof createAudit>;
  */
 export function createAudit({ db }: Database, log: Log, now: () => number = Date.now) {
   let written = 0;
+  const listeners = createListeners({ warn: (details, message) => log.error(details, message) }, 'the audit');
   /** By who was refused what; the one whose minute ends first stands first. */
   const repeated = new Map<string, Repeated>();
 
@@ -93,6 +114,7 @@ export function createAudit({ db }: Database, log: Log, now: () => number = Date
       .insertInto('audit')
       .values({ ...(texts as typeof entry), at: now() })
       .execute();
+    listeners.tell();
     written += 1;
     if (written % pruneEvery === 1) await prune();
   }
@@ -131,9 +153,36 @@ export function createAudit({ db }: Database, log: Log, now: () => number = Date
       return (await query.execute()).map(toEntry);
     },
 
+    /** What was done to a container and refused, the newest first. */
+    async timeline({ containers, since, until, before, limit }: AuditTimelineQuery): Promise<AuditEntry[]> {
+      await tellRepeated();
+      let query = db
+        .selectFrom('audit')
+        .selectAll()
+        .where('container', 'in', containers)
+        .where('container', '<>', '')
+        .orderBy('at', 'desc')
+        .orderBy('id', 'desc')
+        .limit(limit);
+      if (since !== undefined) query = query.where('at', '>=', since / usPerMs);
+      if (until !== undefined) query = query.where('at', '<', until / usPerMs);
+      if (before) query = query.where((where) => isBefore(where, before));
+      return (await query.execute()).map(toEntry);
+    },
+
+    /** Calls back when something was written down; returns how to stop that. */
+    onChange: listeners.add,
+
     /** Writes down what is still counted. */
     close: () => tellRepeated(Number.POSITIVE_INFINITY),
   };
+}
+
+/** Of the same moment, an event stands before what is written down here. */
+function isBefore({ and, eb, or }: ExpressionBuilder<Schema, 'audit'>, { at, audit }: EventPlace) {
+  const ms = at / usPerMs;
+  const isSame = audit === undefined ? [eb('at', '=', ms)] : [eb('at', '=', ms), eb('id', '<', audit)];
+  return or([eb('at', '<', ms), and(isSame)]);
 }
 
 const toEntry = (row: Selectable<AuditTable>): AuditEntry => ({

@@ -186,6 +186,7 @@ export type AuditTable = {
   target: string;
   result: string;
   detail: string;
+  container: Generated<string>;
 };
 
 /** All tables, as the newest migration leaves them. */

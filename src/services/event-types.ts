@@ -13,7 +13,9 @@ export const eventTypes = [
   'alert',
   'gap',
 ] as const;
-export type EventType = (typeof eventTypes)[number];
+export type EventType = (typeof eventTypes)[number] | 'audit';
+
+/** Among the events of a timeline stands, for admins, what the audit has of it: `action` is a route, `subject` its target. */
 
 /** Kinds of trouble: a death that nobody asked for, too little memory, a failing probe, a failed action, missing events. */
 export const troubles = ['died', 'oom', 'unhealthy', 'failed', 'gap'] as const;
@@ -40,6 +42,9 @@ export type EventDetails = {
   container?: { id: string; name: string };
   /** Who did it here. */
   actor?: string;
+  /** The address that they came from, and how it ended: of what the audit has. */
+  client?: string;
+  result?: string;
   /** The operation that did it. */
   operation?: number;
   /** What was being done here when it happened: `stop`, `rebuild`, `project_stop`. */
@@ -99,7 +104,16 @@ export type Death = {
 export type Mark = { at: number; kind: 'start' | 'die' | 'oom' | 'health' | 'rebuild'; title: string };
 
 /** A place in the history, where a page ended: µs and id. */
-export type EventPlace = { at: number; id: number };
+export type EventPlace = {
+  at: number;
+  id: number;
+  /** Where the page ended with an entry of the audit, its id; that of the event is 0 then. */
+  audit?: number;
+};
+
+/** The place behind an event. */
+export const placeOf = ({ at, id, type }: Pick<KeptEvent, 'at' | 'id' | 'type'>): EventPlace =>
+  type === 'audit' ? { at, id: 0, audit: id } : { at, id };
 
 /** Which events are wanted, the newest first: times in µs, `until` is not included. */
 export type EventQuery = {
@@ -120,11 +134,14 @@ const rebuildName = /^(.+)\.(?:new|old|back)-[0-9a-f]{8}$/;
 /** The name whose timeline a container's events belong to: a rebuild gives its containers names of their own for a while. */
 export const timelineOf = (name: string): string => rebuildName.exec(name)?.[1] ?? name;
 
-/** A place as addresses carry it, `1732650000000000.12`. */
-export const placeText = ({ at, id }: EventPlace): string => `${at}.${id}`;
+/** A place as addresses carry it, `1732650000000000.12`, or `1732650000000000.0.7` behind an entry of the audit. */
+export const placeText = ({ at, id, audit }: EventPlace): string =>
+  audit === undefined ? `${at}.${id}` : `${at}.${id}.${audit}`;
 
 /** Reads a place; undefined where it is none. */
 export function readPlace(text: string): EventPlace | undefined {
-  const match = /^(\d{1,16})\.(\d{1,15})$/.exec(text);
-  return match ? { at: Number(match[1]), id: Number(match[2]) } : undefined;
+  const match = /^(\d{1,16})\.(\d{1,15})(?:\.(\d{1,15}))?$/.exec(text);
+  if (!match) return undefined;
+  const [at = 0, id = 0, audit] = match.slice(1).map((part) => (part === undefined ? part : Number(part)));
+  return { at, id, ...(audit !== undefined && { audit }) };
 }

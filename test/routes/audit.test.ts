@@ -195,3 +195,177 @@ t.test('the audit is told to admins alone', async (t) => {
     t.notMatch((await app.get(path)).text, 'POST /login', path);
   }
 });
+
+// ── the timelines of containers ──
+
+type Told = Pick<Entry, 'id' | 'at' | 'action'> & {
+  cursor: string;
+  type: string;
+  subject: string;
+  text: string;
+  actor?: string;
+  state?: string;
+};
+
+/** An admin, a viewer and somebody who has not signed in, who all wanted something of `web` and its project. */
+async function startTimeline(t: Test) {
+  const app = await startApp(t, {
+    env: { AUTH: 'password', ADMIN_PASSWORD: password },
+    prepare(engine) {
+      engine.addContainer({ name: 'web', labels: { 'com.docker.compose.project': 'shop' } });
+      engine.addContainer({ name: 'db' });
+    },
+  });
+  const admin = createPerson(app);
+  await admin.signIn('admin', password);
+  await admin.json('POST', '/api/users', { username: 'vera', password, role: 'viewer' });
+  const vera = createPerson(app);
+  await vera.signIn('vera', password);
+  /** Nothing yet of who is not there any more, and of whom no event is kept. */
+  async function told(who: Person, query = '', name = 'web'): Promise<Told[]> {
+    const { status, text } = await who.get(`/api/containers/${name}/timeline?limit=200${query}`);
+    return status === 404 ? [] : (JSON.parse(text) as Told[]);
+  }
+  const tried = async (who: Person, query = '', name = 'web') =>
+    (await told(who, query, name)).filter(({ type }) => type === 'audit');
+  return { app, admin, vera, told, tried };
+}
+
+/** Something of each kind, all of it about `web`. */
+async function tryAll({ app, admin, vera, told, tried }: Awaited<ReturnType<typeof startTimeline>>) {
+  const id = app.engine.container('web').id;
+  await app.form('/containers/web/kill');
+  await vera.form(`/containers/${id.slice(0, 12)}/stop`);
+  await admin.form('/containers/web/stop');
+  await admin.json('POST', '/api/projects/shop/start');
+  const broken = app.engine.faults.status(500, '{"message":"out of order"}', 'application/json', { path: /\/pause$/ });
+  await admin.form('/containers/web/pause');
+  broken.remove();
+  await vera.form('/containers/db/stop');
+  await until(async () => (await tried(admin)).length === 5, 'all is written down');
+  await until(async () => (await tried(admin, '', 'db')).length === 1, 'and what is about another one');
+  const isLast = ({ type, state }: Told) => type === 'action' && state === 'failed';
+  await until(async () => (await told(admin)).some(isLast), 'and so are the events');
+}
+
+t.test('the timeline of a container tells admins who wanted what, from where, and how it ended', async (t) => {
+  const world = await startTimeline(t);
+  const { app, admin, vera, told, tried } = world;
+  await tryAll(world);
+  t.match(await tried(admin), [
+    {
+      actor: 'admin',
+      action: 'POST /containers/:id/:action',
+      subject: 'web pause',
+      result: 'failed',
+      client: '127.0.0.1',
+    },
+    { actor: 'admin', action: 'POST /api/projects/:project/:action', subject: 'shop start', result: 'done' },
+    {
+      actor: 'admin',
+      subject: 'web stop',
+      result: 'done',
+      text: 'Asked for stop. By admin, from 127.0.0.1. It was done (303).',
+    },
+    { actor: 'vera', result: 'refused', text: 'Asked for stop. By vera, from 127.0.0.1. It was refused (403).' },
+    { actor: '', result: 'refused', text: /^Asked for kill\. By somebody who has not signed in, from 127\.0\.0\.1\./ },
+  ]);
+  t.match(await tried(admin, '', 'db'), [{ actor: 'vera', subject: 'db stop' }], 'to each its own');
+  const all = await told(admin);
+  t.ok(all.some(({ type }) => type === 'container'));
+  const times = all.map(({ at }) => at);
+  t.strictSame(times, times.toSorted().reverse(), 'in the order of time');
+
+  for (const path of ['/containers/web/timeline', '/fragments/containers/web/timeline']) {
+    const { text } = await admin.get(path);
+    t.equal(text.match(/data-type="audit"/g)?.length, 5, path);
+    t.match(text, 'By vera, from 127.0.0.1. It was refused (403).');
+    const { text: seen, status } = await vera.get(path);
+    t.equal(status, 200);
+    t.notMatch(seen, /data-type="audit"|127\.0\.0\.1/, `${path} for who is no admin`);
+  }
+  t.strictSame(await tried(vera), []);
+  const limited = { username: 'lea', password, role: 'admin', projects: ['shop'] };
+  t.equal((await admin.json('POST', '/api/users', limited)).status, 200);
+  const lea = createPerson(app);
+  await lea.signIn('lea', password);
+  t.strictSame(await tried(lea), [], 'nor for an admin who sees some only: others have been there');
+  const token = await admin.json('POST', '/api/tokens', { name: 'reads', capabilities: ['read', 'control'] });
+  const { text } = await app.get('/api/containers/web/timeline', {
+    authorization: `Bearer ${JSON.parse(token.text).token}`,
+  });
+  t.notMatch(text, '"audit"', 'nor for a token without the capability');
+});
+
+t.test('a timeline is read page by page through events and tries', async (t) => {
+  const world = await startTimeline(t);
+  const { admin, told } = world;
+  await tryAll(world);
+  const key = ({ type, id }: Told) => `${type === 'audit'} ${id}`;
+  const whole = (await told(admin)).map(key);
+  for (const limit of [1, 2, 3]) {
+    const found: string[] = [];
+    for (let before = ''; found.length <= whole.length; ) {
+      const page = JSON.parse(
+        (await admin.get(`/api/containers/web/timeline?limit=${limit}&before=${before}`)).text,
+      ) as Told[];
+      found.push(...page.map(key));
+      if (page.length < limit) break;
+      before = page.at(-1)?.cursor ?? '';
+    }
+    t.strictSame(found, whole, `${limit} at a time`);
+  }
+  const page = (await admin.get('/containers/web/timeline?limit=2')).text;
+  const older = /href="([^"]*before=[^"]*)" rel="next"/.exec(page)?.[1]?.replaceAll('&amp;', '&') ?? '';
+  t.equal((await admin.get(older)).text.match(/<li id="(event|audit)-/g)?.length, 2, 'and so does its page');
+
+  const stop = (await told(admin)).find(({ subject }) => subject === 'web stop');
+  const since = await told(admin, `&since=${encodeURIComponent(stop?.at ?? '')}`);
+  t.ok(
+    since.some(({ subject }) => subject === 'web stop') && !since.some(({ actor }) => actor === 'vera'),
+    'since then',
+  );
+  const until = await told(admin, `&until=${encodeURIComponent(stop?.at ?? '')}`);
+  t.ok(
+    !until.some(({ subject }) => subject === 'web stop') && until.some(({ actor }) => actor === 'vera'),
+    'until then',
+  );
+  for (const filter of ['&type=container', '&action=stop', '&trouble=any']) {
+    t.notOk(
+      (await told(admin, filter)).some(({ type }) => type === 'audit'),
+      `${filter} is of events`,
+    );
+  }
+});
+
+t.test('a timeline that is open shows tries as they come, to admins alone', async (t) => {
+  const { app, admin, vera } = await startTimeline(t);
+  const forAdmin = app.live('/live?topic=timeline:web', { headers: admin.headers() });
+  const forVera = app.live('/live?topic=timeline:web', { headers: vera.headers() });
+  t.equal(await forAdmin.opened, 101);
+  t.equal(await forVera.opened, 101);
+  await vera.form('/containers/web/stop');
+  await until(() => /id="audit-\d+"[\s\S]*By vera, from 127\.0\.0\.1/.test(forAdmin.text()), 'the admin sees it');
+  await vera.form('/containers/web/kill');
+  await until(() => forAdmin.text().includes('<code>kill</code>'), 'and what comes after it');
+  await admin.form('/containers/web/pause');
+  await until(() => forVera.text().includes('Paused'), 'the other one sees what happened');
+  await until(() => /id="audit-\d+"[\s\S]*By admin/.test(forAdmin.text()), 'and the admin who asked');
+  t.notMatch(forVera.text(), /audit-|127\.0\.0\.1/);
+});
+
+t.test('what is done to a rebuild, and to who is removed, stands on the timeline', async (t) => {
+  const { app, admin, tried } = await startTimeline(t);
+  await admin.form('/containers/db/remove', { force: 'on' });
+  await until(() => !app.engine.containers().some(({ name }) => name === 'db'), 'it is removed');
+  await until(async () => (await tried(admin, '', 'db')).length > 0, 'its removal is told');
+  t.match(await tried(admin, '', 'db'), [{ subject: 'db', text: /^Asked for remove\./ }]);
+  const hold = app.engine.faults.hang({ path: /\/stop$/ });
+  const { id } = JSON.parse((await admin.json('POST', '/api/projects/shop/stop')).text) as { id: number };
+  await admin.json('POST', `/api/operations/${id}/cancel`);
+  hold.remove();
+  await until(
+    async () => (await tried(admin)).some(({ text }) => text.startsWith('Asked for cancel.')),
+    'its end as well',
+  );
+});

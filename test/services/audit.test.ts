@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { createAudit } from '../../src/services/audit.ts';
+import { createAudit, ofProject } from '../../src/services/audit.ts';
 import { openDatabase } from '../../src/services/database.ts';
 
 const minute = 60_000;
@@ -102,4 +102,28 @@ t.test('a database that can not write is told to the log and fails nothing', asy
   await database.close();
   await audit.note(refusal);
   t.strictSame(errors, ['the audit could not be written']);
+});
+
+t.test('what was done to a container is found page by page, behind events of the same moment', async (t) => {
+  const { audit, clock } = await start(t);
+  const note = (actor: string, container: string) =>
+    audit.note({ ...refusal, actor, container, result: 'done', detail: '200' });
+  for (const actor of ['one', 'two']) await note(actor, 'web');
+  await note('three', ofProject('shop'));
+  await note('four', 'db');
+  await note('five', '');
+  clock.now += 1;
+  await note('six', 'web');
+  const at = (clock.now - 1) * 1_000;
+  const containers = ['web', ofProject('shop'), ''];
+  const found = async (query: object) =>
+    (await audit.timeline({ containers, limit: 10, ...query })).map(({ actor }) => actor);
+  t.strictSame(await found({}), ['six', 'three', 'two', 'one'], 'and nothing of what is about no container');
+  t.strictSame(await found({ limit: 2 }), ['six', 'three']);
+  t.strictSame(await found({ before: { at, id: 7 } }), ['three', 'two', 'one'], 'an event stands before them');
+  t.strictSame(await found({ before: { at, id: 0, audit: 3 } }), ['two', 'one']);
+  t.strictSame(await found({ before: { at, id: 0, audit: 1 } }), []);
+  t.strictSame(await found({ since: at + 1 }), ['six']);
+  t.strictSame(await found({ until: at + 1 }), ['three', 'two', 'one']);
+  t.strictSame(await found({ until: at }), []);
 });

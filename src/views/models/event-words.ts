@@ -78,6 +78,8 @@ function wordsOf(event: KeptEvent): Words {
       return alertWords(event);
     case 'gap':
       return gapWords(event);
+    case 'audit':
+      return auditWords(event);
     case 'image':
       return plain(imageWords[action] ?? `Image: ${action}`);
     case 'network':
@@ -155,6 +157,25 @@ function containerWords({ action, former, name, details }: KeptEvent): Words {
     default:
       return plain(action);
   }
+}
+
+const resultWords: Record<string, readonly [tone: string, words: string]> = {
+  done: ['tone-new', 'It was done'],
+  refused: ['tone-warn', 'It was refused'],
+  failed: ['tone-bad', 'It failed'],
+};
+
+/** What somebody asked for here, as the audit has it. */
+function auditWords({ action, subject, details: { actor, client, result = '', message } }: KeptEvent): Words {
+  const wanted = (action.endsWith('/:action') ? subject.split(' ') : action.split('/')).at(-1) ?? action;
+  const [tone, words] = resultWords[result] ?? ['tone-off', result];
+  return {
+    symbol: result === 'done' ? 's-user' : 's-failed',
+    tone,
+    title: 'Asked for',
+    code: action.startsWith('GET ') ? action : wanted,
+    notes: [`By ${actor || 'somebody who has not signed in'}, from ${client}.`, `${words} (${message}).`],
+  };
 }
 
 function healthWords(health: string): Words {

@@ -1,5 +1,5 @@
 import type { Death, KeptEvent } from '../../services/event-types.ts';
-import { eventTypes, placeText, troubles } from '../../services/event-types.ts';
+import { eventTypes, placeOf, placeText, troubles } from '../../services/event-types.ts';
 import { withEntries } from '../../services/log-entries.ts';
 import { clock, count, dateTime, dayMonth, iso, shortId } from '../format.ts';
 import { type Shared, toHref, toShared, type ViewContext } from './context.ts';
@@ -21,7 +21,8 @@ export type EventListQuery = {
 /** The data of `fragments/events/row`. */
 export type EventModel = {
   event: {
-    id: number;
+    /** The DOM id. */
+    domId: string;
     type: string;
     action: string;
     trouble: string;
@@ -101,6 +102,9 @@ const troubleLabels: Record<string, string> = {
   gap: 'Events missing',
 };
 
+/** The DOM id of an event's row. */
+const rowId = ({ type, id }: KeptEvent): string => (type === 'audit' ? `audit-${id}` : `event-${id}`);
+
 /** One event; with what it happened to where the list is not of one container, with its death where it is. */
 export function eventModel(
   event: KeptEvent,
@@ -108,13 +112,13 @@ export function eventModel(
   isTimeline: boolean,
   { base }: ViewContext,
 ): EventModel {
-  const { id, at, type, action, trouble, details } = event;
+  const { at, type, action, trouble, details } = event;
   const ms = at / 1_000;
   const words = eventWords(event);
   const isContainers = isTimeline && (type === 'container' || type === 'action');
   return {
     event: {
-      id,
+      domId: rowId(event),
       type,
       action,
       trouble,
@@ -176,7 +180,7 @@ export function eventListModel(
       clearHref: path,
       label: timeline === undefined ? 'Events, the newest first' : `What happened to ${timeline}, the newest first`,
       foot: {
-        olderHref: found.hasOlder && last ? toHref(path, { ...parameters, before: placeText(last) }) : null,
+        olderHref: found.hasOlder && last ? toHref(path, { ...parameters, before: placeText(placeOf(last)) }) : null,
         newestHref: query.before === '' ? null : toHref(path, { ...parameters, before: '' }),
         extent: extentWords(found),
       },
