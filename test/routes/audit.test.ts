@@ -346,8 +346,8 @@ t.test('a timeline that is open shows tries as they come, to admins alone', asyn
   t.equal(await forVera.opened, 101);
   await vera.form('/containers/web/stop');
   await until(() => /id="audit-\d+"[\s\S]*By vera, from 127\.0\.0\.1/.test(forAdmin.text()), 'the admin sees it');
-  await vera.form('/containers/web/kill');
-  await until(() => forAdmin.text().includes('<code>kill</code>'), 'and what comes after it');
+  await vera.form('/containers/web/remove');
+  await until(() => forAdmin.text().includes('<code>remove</code>'), 'and what comes after it');
   await admin.form('/containers/web/pause');
   await until(() => forVera.text().includes('Paused'), 'the other one sees what happened');
   await until(() => /id="audit-\d+"[\s\S]*By admin/.test(forAdmin.text()), 'and the admin who asked');
