@@ -772,4 +772,58 @@
 
   if (mainSocket()) showStatus(find('#live-status'), 'reconnecting', 'connecting');
   prepareLogs();
+
+  // ── passkeys ──
+
+  /** Browsers tell these apart by name only. */
+  const passkeyFaults = {
+    NotAllowedError: 'Nothing was confirmed: it was cancelled, took too long, or there is no passkey for this address.',
+    InvalidStateError: 'This device has a passkey of yours already.',
+  };
+
+  const knowsPasskeys = () => typeof globalThis.PublicKeyCredential?.parseCreationOptionsFromJSON === 'function';
+
+  function showPasskeyForms() {
+    if (!knowsPasskeys()) return;
+    for (const form of document.querySelectorAll('form[data-passkey]')) form.hidden = false;
+    for (const note of document.querySelectorAll('[data-needs-passkeys]')) note.hidden = true;
+  }
+
+  /** What the authenticator is asked for; a new passkey asks for the password first. */
+  async function fetchPasskeyOptions({ dataset, elements }) {
+    const body = new URLSearchParams({ current: elements.current?.value ?? '' });
+    const request = dataset.passkey === 'create' ? { method: 'POST', body } : {};
+    const answer = await fetch(dataset.options, { headers: { accept: 'application/json' }, ...request });
+    const told = await answer.json();
+    if (!answer.ok) throw new Error(told.detail);
+    return told;
+  }
+
+  const askAuthenticator = ({ dataset }, options) =>
+    dataset.passkey === 'create'
+      ? navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })
+      : navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) });
+
+  async function answerWithPasskey(form) {
+    const notice = form.querySelector('[role=alert]');
+    notice.hidden = true;
+    try {
+      const { ticket, options } = await fetchPasskeyOptions(form);
+      const credential = await askAuthenticator(form, options);
+      form.elements.ticket.value = ticket;
+      form.elements.response.value = JSON.stringify(credential.toJSON());
+      form.submit();
+    } catch (error) {
+      notice.querySelector('p').textContent = passkeyFaults[error.name] ?? error.message;
+      notice.hidden = false;
+    }
+  }
+
+  on('submit', (event) => {
+    if (!event.target.matches('form[data-passkey]')) return;
+    event.preventDefault();
+    void answerWithPasskey(event.target);
+  });
+
+  showPasskeyForms();
 })();

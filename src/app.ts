@@ -44,6 +44,7 @@ import { registerProjects } from './routes/projects.ts';
 import { registerRebuild } from './routes/rebuild.ts';
 import { Problem as ProblemSchema } from './routes/schemas.ts';
 import { createDepsOf } from './routes/scoped-deps.ts';
+import { registerSecondFactor } from './routes/second-factor.ts';
 import { registerSignIn } from './routes/sign-in.ts';
 import { registerStats } from './routes/stats.ts';
 import { registerTokens } from './routes/tokens.ts';
@@ -73,17 +74,19 @@ import { createMergedLogs } from './services/merged-logs.ts';
 import { createMetrics } from './services/metrics.ts';
 import { createOperations, type Operations } from './services/operations.ts';
 import { readOwnContainer } from './services/own-container.ts';
+import { createPasskeys } from './services/passkeys.ts';
 import { createPasswords, type PasswordCost } from './services/passwords.ts';
 import { createProjects } from './services/projects.ts';
 import { createPulls } from './services/pulls.ts';
 import type { RebuildBounds } from './services/rebuild.ts';
 import { createRebuildJournal } from './services/rebuild-journal.ts';
 import { createRebuilds } from './services/rebuilds.ts';
+import { createSecondFactors } from './services/second-factors.ts';
 import { createSecretBox, type SecretBox } from './services/secret-box.ts';
 import { maskStart } from './services/secrets.ts';
 import { createSessions } from './services/sessions.ts';
 import { createSetupCode } from './services/setup-code.ts';
-import { createSignInLimit } from './services/sign-in-limit.ts';
+import { createCodeLimit, createSignInLimit } from './services/sign-in-limit.ts';
 import { createStats, maxGapMs, type Stats } from './services/stats.ts';
 import { createTargetGuard } from './services/target-guard.ts';
 import { createTokens } from './services/tokens.ts';
@@ -225,7 +228,7 @@ async function openServices(app: App, config: Config, bounds: Bounds) {
     stats,
     history,
   );
-  const access = await openAccess(app, config, bounds, database);
+  const access = await openAccess(app, config, bounds, { database, secretBox });
   followInventory(inventory, stats, logs);
   if (config.statsInterval > 0) attention.hold();
   lookWhileAtWork(attention, work.operations);
@@ -286,7 +289,12 @@ type Core = {
 };
 
 /** Who may do what, and what they did. The first admin comes from the settings, or from who has the code of this start. */
-async function openAccess(app: App, config: Config, { passwordCost }: Bounds, database: Core['database']) {
+async function openAccess(
+  app: App,
+  config: Config,
+  { passwordCost }: Bounds,
+  { database, secretBox }: Pick<Core, 'database'> & { secretBox: SecretBox },
+) {
   const users = await createUsers(database, createPasswords(passwordCost));
   const isNew = config.auth === 'password' && users.count() === 0;
   const password = config.adminPassword;
@@ -297,6 +305,9 @@ async function openAccess(app: App, config: Config, { passwordCost }: Bounds, da
     tokens: await createTokens(database),
     setupCode: isNew && password === '' ? createSetupCode() : undefined,
     signInLimit: createSignInLimit(),
+    secondFactors: await createSecondFactors(database, secretBox),
+    passkeys: await createPasskeys(database),
+    codeLimit: createCodeLimit(),
     audit: createAudit(database, app.log),
   };
 }
@@ -554,6 +565,7 @@ async function registerRoutes(app: App, config: Config, services: Services, rend
   const entrance = createEntrance(deps);
   registerSignIn(app, deps, entrance);
   registerAccount(app, deps, entrance);
+  registerSecondFactor(app, deps, entrance);
   registerUsers(app, deps);
   registerTokens(app, deps);
   registerAudit(app, deps);

@@ -18,13 +18,15 @@ import type { Live } from './services/live.ts';
 import type { Logs } from './services/logs.ts';
 import type { MergedLogs } from './services/merged-logs.ts';
 import type { Operations } from './services/operations.ts';
+import type { Passkeys } from './services/passkeys.ts';
 import type { Projects } from './services/projects.ts';
 import type { Pulls } from './services/pulls.ts';
 import type { Rebuilds } from './services/rebuilds.ts';
+import type { SecondFactors } from './services/second-factors.ts';
 import type { SecretBox } from './services/secret-box.ts';
 import type { Sessions } from './services/sessions.ts';
 import type { SetupCode } from './services/setup-code.ts';
-import type { SignInLimit } from './services/sign-in-limit.ts';
+import type { CodeLimit, SignInLimit } from './services/sign-in-limit.ts';
 import type { Stats } from './services/stats.ts';
 import type { Tokens } from './services/tokens.ts';
 import type { Updates } from './services/updates.ts';
@@ -64,6 +66,9 @@ export type Deps = {
   /** Undefined where nobody has to set anything up. */
   setupCode: SetupCode | undefined;
   signInLimit: SignInLimit;
+  secondFactors: SecondFactors;
+  passkeys: Passkeys;
+  codeLimit: CodeLimit;
   secretBox: SecretBox;
   audit: Audit;
   render: Render;

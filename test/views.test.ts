@@ -52,6 +52,7 @@ import { chooserModel, mergedLineModel } from '../src/views/models/merged-logs.t
 import { operationListModel, operationModel, operationsNowModel } from '../src/views/models/operations.ts';
 import { hostName, toPortModels } from '../src/views/models/ports.ts';
 import { rebuildModel, rebuildProjectModel } from '../src/views/models/rebuild.ts';
+import { proposalModel, recoveryModel } from '../src/views/models/second-factor.ts';
 import { exitWords, toStateModel } from '../src/views/models/states.ts';
 
 const eta = createEta();
@@ -453,10 +454,19 @@ function accessTemplates(text: string, view: ViewContext) {
   ];
   const audit = auditListModel(entries, { actor: text, target: text, result: 'refused', limit: 1 }, view);
   return {
-    'pages/login': { base: '/sub', to: `/containers?q=${text}`, fault: text, needsSetup: false },
+    'pages/login': { base: '/sub', to: `/containers?q=${text}`, fault: text, needsSetup: false, hasPasskeys: true },
+    'pages/second': { base: '/sub', to: `/containers?q=${text}`, fault: text, hasPasskeys: true },
+    'fragments/passkey-sign-in': { base: '/sub', to: `/containers?q=${text}`, hasPasskeys: true },
+    'pages/second-factor': proposalModel({ secret: text, uri: 'otpauth://x', ticket: text, fault: text }, view),
+    'pages/recovery-codes': recoveryModel([text], view),
     'pages/setup': { base: '/sub', code: text, fault: text },
     'pages/account': accountModel(
       user,
+      {
+        app: { since: now, codesLeft: 3 },
+        passkeys: [{ id: 1, name: text, createdAt: now, usedAt: now }],
+        allowsPasskeys: true,
+      },
       [
         { ...session, id: 'one' },
         { ...session, id: 'two' },
@@ -464,8 +474,8 @@ function accessTemplates(text: string, view: ViewContext) {
       'one',
       view,
     ),
-    'pages/users': userListModel([user], view),
-    'pages/user': userFormModel(user, view),
+    'pages/users': userListModel([user], () => true, view),
+    'pages/user': userFormModel(user, true, view),
     'pages/tokens': tokenListModel([token], view, { token, text }),
     'pages/audit': audit,
     'fragments/audit/list': audit,

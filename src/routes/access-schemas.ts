@@ -26,6 +26,20 @@ export const SetupQuery = Type.Object({ code: Type.String({ maxLength: 100, defa
 export const SetupBody = Type.Object({ code: Type.String({ maxLength: 100 }), username, password: newPassword });
 export const PasswordBody = Type.Object({ current: password, password: newPassword });
 
+export const CurrentBody = Type.Object({ current: password });
+const code = Type.String({ minLength: 1, maxLength: 40, description: 'of the app, or a recovery code' });
+const ticket = Type.String({ minLength: 1, maxLength: 100 });
+const response = Type.String({ minLength: 2, maxLength: 16_384, description: 'JSON, as the browser gives it' });
+export const SecondBody = Type.Object({ code, to });
+export const ConfirmBody = Type.Object({ ticket, code });
+export const RemoveFactorBody = Type.Object({ current: password, code });
+export const NewPasskeyBody = Type.Object({ ticket, response, name: Type.String({ maxLength: 60, default: '' }) });
+export const PasskeySignInBody = Type.Object({ ticket, response, to });
+export const PasskeyOptions = Type.Object({
+  ticket: Type.String({ description: 'to come back with, good once and for five minutes' }),
+  options: Type.Unknown({ description: 'for the WebAuthn API' }),
+});
+
 export const AccessParams = Type.Object({ n: Type.String({ pattern: '^[0-9]{1,15}$' }) });
 
 export const NewUserBody = Type.Object({
@@ -46,6 +60,7 @@ export const User = Type.Object({
   role: Type.String({ description: roles.join(', ') }),
   projects: nullable(Type.Array(Type.String())),
   locked: Type.Boolean(),
+  secondFactor: Type.Boolean({ description: 'whether a password alone does not let them in' }),
   createdAt: time,
 });
 

@@ -8,6 +8,7 @@ import * as schemas from './access-schemas.ts';
 import type { Entrance } from './entrance.ts';
 import { signOut } from './identity.ts';
 import { sendPage, viewContext } from './pages.ts';
+import { relyingPartyOf } from './relying-party.ts';
 
 /**
  * The user who asks.
@@ -21,13 +22,18 @@ export function ownUser(request: FastifyRequest, { users }: Pick<Deps, 'users'>)
 
 /** One's own account: where one is signed in, and one's password. */
 export function registerAccount(app: App, deps: Deps, entrance: Entrance): void {
-  const { config, users, sessions } = deps;
+  const { config, users, sessions, secondFactors, passkeys } = deps;
   const base = config.basePath;
 
   app.get('/account', async (request, reply) => {
     const user = ownUser(request, deps);
     const open = await sessions.ofUser(user.id);
-    const model = accountModel(user, open, keyOf(request.session.sessionId), viewContext(request, deps));
+    const second = {
+      app: await secondFactors.infoOf(user.id),
+      passkeys: await passkeys.ofUser(user.id),
+      allowsPasskeys: relyingPartyOf(request, config) !== undefined,
+    };
+    const model = accountModel(user, second, open, keyOf(request.session.sessionId), viewContext(request, deps));
     const body = deps.render('pages/account', model);
     return sendPage(request, reply, deps, { title: user.name, nav: '', topics: [] }, body);
   });

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { keyOf } from '../services/sessions.ts';
+import { createTickets } from '../services/tickets.ts';
 import type { User } from '../services/users.ts';
 import { noteFor } from './audit.ts';
 import { signIn } from './identity.ts';
@@ -15,9 +16,28 @@ export type Client = { key: string; isKnown: boolean };
 const deviceCookie = 'fairlead_device';
 const devicePurpose = 'device';
 const deviceSeconds = 365 * 86_400;
+const pendingCookie = 'fairlead_pending';
+const pendingSeconds = 300;
+/** Each has the right password. */
+const mostPending = 10_000;
 
-/** Creates the way in: passwords that are checked and counted, and sessions that begin. */
-export function createEntrance({ config, users, signInLimit, secretBox }: Deps) {
+/**
+ * Creates the way in: passwords that are checked and counted, and sessions that begin. Who has a second factor waits
+ * between the two for five minutes, by a ticket that is good for nothing else.
+ */
+export function createEntrance({ config, users, signInLimit, secretBox, secondFactors, passkeys }: Deps) {
+  const pending = createTickets<{ user: number; passwordAt: number }>({
+    lifeMs: pendingSeconds * 1_000,
+    most: mostPending,
+  });
+  const base = config.basePath;
+  const pendingOptions = (request: FastifyRequest) => ({
+    path: `${base}/login`,
+    httpOnly: true,
+    sameSite: 'strict' as const,
+    secure: request.protocol === 'https',
+  });
+
   /** The browser, where this user signed in by it before; else the address. */
   function clientOf(request: FastifyRequest, user: User | undefined): Client {
     const device = request.cookies[deviceCookie];
@@ -49,11 +69,32 @@ export function createEntrance({ config, users, signInLimit, secretBox }: Deps) 
       return user;
     },
 
+    /** Whether a password alone does not let a user in. */
+    needsMore: ({ id }: User): boolean => secondFactors.hasApp(id) || passkeys.has(id),
+
+    /** Lets somebody whose password was right wait for their second factor. */
+    wait(request: FastifyRequest, reply: FastifyReply, { id, passwordAt }: User): void {
+      const ticket = pending.give({ user: id, passwordAt });
+      reply.setCookie(pendingCookie, ticket, { ...pendingOptions(request), maxAge: pendingSeconds });
+    },
+
+    /** Whose second factor is waited for; nobody who was locked or got another password meanwhile. */
+    waiting(request: FastifyRequest): User | undefined {
+      const found = pending.look(request.cookies[pendingCookie] ?? '');
+      const user = found && users.find(found.user);
+      return user && !user.locked && user.passwordAt === found.passwordAt ? user : undefined;
+    },
+
     /** Begins a session, and lets the browser be known from now on. */
     async enter(request: FastifyRequest, reply: FastifyReply, user: User): Promise<void> {
+      const ticket = request.cookies[pendingCookie];
+      if (ticket !== undefined) {
+        pending.take(ticket);
+        reply.clearCookie(pendingCookie, pendingOptions(request));
+      }
       await signIn(request, user);
       reply.setCookie(deviceCookie, secretBox.seal(String(user.id), devicePurpose), {
-        path: config.basePath || '/',
+        path: base || '/',
         httpOnly: true,
         sameSite: 'strict',
         secure: request.protocol === 'https',

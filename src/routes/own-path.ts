@@ -7,3 +7,7 @@ export function ownPath(to: string): string {
   const isOwn = host === 'own.invalid' && !/^\/(\/|(login|logout|setup)\b)/.test(pathname);
   return isOwn ? pathname + search : '/containers';
 }
+
+/** Where somebody whose password was right goes on, to come to a path of this server in the end. */
+export const toSecond = (base: string, to: string): string =>
+  `${base}/login/second${to === '/containers' ? '' : `?${new URLSearchParams({ to })}`}`;

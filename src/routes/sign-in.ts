@@ -5,11 +5,12 @@ import * as schemas from './access-schemas.ts';
 import { noteFor } from './audit.ts';
 import type { Entrance } from './entrance.ts';
 import { signOut } from './identity.ts';
-import { ownPath } from './own-path.ts';
+import { sendLogin } from './login-pages.ts';
+import { ownPath, toSecond } from './own-path.ts';
 import { sendPage } from './pages.ts';
 
 /** Signing in and out, and the first admin. */
-export function registerSignIn(app: App, deps: Deps, { check, enter }: Entrance): void {
+export function registerSignIn(app: App, deps: Deps, { check, enter, needsMore, wait }: Entrance): void {
   const { config, users, setupCode } = deps;
   const base = config.basePath;
 
@@ -50,28 +51,25 @@ export function registerSignIn(app: App, deps: Deps, { check, enter }: Entrance)
   app.get('/login', { schema: { querystring: schemas.LoginQuery } }, (request, reply) => {
     const to = ownPath(request.query.to);
     if (request.principal) return reply.redirect(base + to, 303);
-    return sendLogin(request, reply, to);
+    return sendLogin(request, reply, deps, { to });
   });
 
   app.post('/login', { schema: { body: schemas.LoginBody } }, async (request, reply) => {
     const { username, password } = request.body;
     const to = ownPath(request.body.to);
     try {
-      await enter(request, reply, await check(request, username, password));
+      const user = await check(request, username, password);
+      if (needsMore(user)) {
+        wait(request, reply, user);
+        return reply.redirect(toSecond(base, to), 303);
+      }
+      await enter(request, reply, user);
     } catch (error) {
       if (!isProblem(error, 'unauthenticated') && !isProblem(error, 'rate_limited')) throw error;
-      reply.code(error.status);
-      if (error.code === 'rate_limited') reply.header('retry-after', 60);
-      return sendLogin(request, reply, to, error.message);
+      return sendLogin(request, reply, deps, { to, fault: error });
     }
     return reply.redirect(base + to, 303);
   });
-
-  function sendLogin(request: FastifyRequest, reply: FastifyReply, to: string, fault = '') {
-    const needsSetup = users.count() === 0;
-    const body = deps.render('pages/login', { base, to: to === '/containers' ? '' : to, fault, needsSetup });
-    return sendPage(request, reply, deps, { title: 'Sign in', nav: '', topics: [], isBare: true }, body);
-  }
 
   /** The address stays in a browser after the form: whoever loads it again is not signed out by that. */
   app.get('/logout', (_request, reply) => reply.redirect(`${base}/account`, 303));

@@ -14,13 +14,13 @@ import { toScope } from './scope-field.ts';
 
 /** Who may sign in, for admins. */
 export function registerUsers(app: App, deps: Deps): void {
-  const { users, sessions, tokens, config } = deps;
+  const { users, sessions, tokens, secondFactors, passkeys, config } = deps;
   const tags = ['access'];
   const params = schemas.AccessParams;
   const numberOf = (request: FastifyRequest) => Number((request.params as Static<typeof params>).n);
 
   app.get('/users', (request, reply) => {
-    const body = deps.render('pages/users', userListModel(users.list(), viewContext(request, deps)));
+    const body = deps.render('pages/users', userListModel(users.list(), hasFactor, viewContext(request, deps)));
     return sendPage(request, reply, deps, { title: 'Users', nav: 'admin', topics: [] }, body);
   });
 
@@ -30,7 +30,7 @@ export function registerUsers(app: App, deps: Deps): void {
   );
 
   function sendForm(request: FastifyRequest, reply: FastifyReply, user: User | undefined) {
-    const model = userFormModel(user, viewContext(request, deps));
+    const model = userFormModel(user, user !== undefined && hasFactor(user), viewContext(request, deps));
     return sendPage(
       request,
       reply,
@@ -119,6 +119,38 @@ export function registerUsers(app: App, deps: Deps): void {
     return users.remove(user.id);
   }
 
+  app.post('/users/:n/second-factor/remove', { schema: { params } }, async (request, reply) =>
+    goBack(reply, `${(await removeFactors(request)).name} signs in with the password alone now.`),
+  );
+
+  app.delete(
+    '/api/users/:n/second-factor',
+    {
+      schema: {
+        tags,
+        summary: 'Remove the app, the passkeys and the recovery codes of a user who has lost them',
+        params,
+        response: { 200: schemas.User },
+      },
+    },
+    async (request) => toJson(await removeFactors(request)),
+  );
+
+  /** Their sessions end: whoever asked for this may be somebody else. */
+  async function removeFactors(request: FastifyRequest): Promise<User> {
+    const user = users.get(numberOf(request));
+    noteFor(request, user.name);
+    await secondFactors.removeApp(user.id);
+    await passkeys.removeAll(user.id);
+    await secondFactors.removeCodes(user.id);
+    await sessions.endAll(user.id, request.principal?.userId === user.id ? request.session.sessionId : undefined);
+    return user;
+  }
+
+  const hasFactor = ({ id }: User) => secondFactors.hasApp(id) || passkeys.has(id);
+
+  const toJson = (user: User) => ({ ...toPlain(user), secondFactor: hasFactor(user) });
+
   function goBack(reply: FastifyReply, text: string) {
     deps.messages.leave(reply, [{ kind: 'status', text }]);
     return reply.redirect(`${config.basePath}/users`, 303);
@@ -137,7 +169,7 @@ const toChange = ({ role, projects, locked }: Static<typeof schemas.UserChangeBo
   ...(locked !== undefined && { locked: isTicked(locked) }),
 });
 
-const toJson = ({ id, name, role, scope, locked, createdAt }: User) => ({
+const toPlain = ({ id, name, role, scope, locked, createdAt }: User) => ({
   id,
   username: name,
   role,

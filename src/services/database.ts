@@ -176,6 +176,22 @@ export type TokensTable = {
   used_at: number | null;
 };
 
+/** The app that a user has codes of; `secret` is sealed, `last_step` the newest step of time whose code was used. */
+export type SecondFactorsTable = { user: number; secret: string; last_step: number; created_at: number };
+
+/** A passkey; `credential` is its id in base64url, `transports` is JSON. */
+export type PasskeysTable = {
+  id: Generated<number>;
+  user: number;
+  credential: string;
+  public_key: Buffer;
+  counter: number;
+  transports: string;
+  name: string;
+  created_at: number;
+  used_at: number | null;
+};
+
 /** What somebody did here, or was refused. */
 export type AuditTable = {
   id: Generated<number>;
@@ -210,6 +226,10 @@ export type Schema = {
   sessions: SessionsTable;
   tokens: TokensTable;
   audit: AuditTable;
+  second_factors: SecondFactorsTable;
+  recovery_codes: { user: number; hash: string };
+  passkeys: PasskeysTable;
+  passkey_handles: { user: number; handle: string };
 };
 
 /** The open database: queries, a check that it answers, and its end. */

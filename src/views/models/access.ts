@@ -5,6 +5,7 @@ import type { Token } from '../../services/tokens.ts';
 import type { User } from '../../services/users.ts';
 import { dateTime, duration } from '../format.ts';
 import { toHref, toShared, type ViewContext } from './context.ts';
+import { factorsModel, type OwnFactors } from './second-factor.ts';
 
 type Choice = { value: string; label: string; selected: boolean };
 
@@ -33,11 +34,18 @@ const toTime = (moment: number, now: number) => ({
 const scopeText = (scope: readonly string[] | null) => (scope === null ? 'everything' : scope.join(', '));
 
 /** One's own account: who one is, and where one is signed in. */
-export function accountModel(user: User, open: readonly SessionInfo[], own: string, context: ViewContext) {
+export function accountModel(
+  user: User,
+  factors: OwnFactors,
+  open: readonly SessionInfo[],
+  own: string,
+  context: ViewContext,
+) {
   const { base, now } = context;
   return {
     ...toShared(context),
     account: { name: user.name, role: roleWords[user.role], scope: user.scope && scopeText(user.scope) },
+    factors: factorsModel(factors, context),
     sessions: open.map(({ id, client, startedAt, seenAt }) => ({
       client,
       isOwn: id === own,
@@ -50,24 +58,25 @@ export function accountModel(user: User, open: readonly SessionInfo[], own: stri
 }
 
 /** Everybody who may sign in. */
-export function userListModel(users: readonly User[], context: ViewContext) {
+export function userListModel(users: readonly User[], hasFactor: (user: User) => boolean, context: ViewContext) {
   const { base, now } = context;
   return {
     ...toShared(context),
     newHref: `${base}/users/new`,
-    users: users.map(({ id, name, role, scope, locked, createdAt }) => ({
-      name,
-      href: `${base}/users/${id}`,
-      role,
-      scope: scopeText(scope),
-      locked,
-      created: toTime(createdAt, now),
+    users: users.map((user) => ({
+      hasFactor: hasFactor(user),
+      name: user.name,
+      href: `${base}/users/${user.id}`,
+      role: user.role,
+      scope: scopeText(user.scope),
+      locked: user.locked,
+      created: toTime(user.createdAt, now),
     })),
   };
 }
 
 /** The form of a user, or of a new one. */
-export function userFormModel(user: User | undefined, context: ViewContext) {
+export function userFormModel(user: User | undefined, hasFactor: boolean, context: ViewContext) {
   const { base } = context;
   const href = user ? `${base}/users/${user.id}` : `${base}/users`;
   return {
@@ -78,6 +87,7 @@ export function userFormModel(user: User | undefined, context: ViewContext) {
       action: href,
       cancelHref: `${base}/users`,
       removeHref: user ? `${href}/remove` : null,
+      removeFactorHref: hasFactor ? `${href}/second-factor/remove` : null,
       roles: rolesToChoose.map(
         (role): Choice => ({ value: role, label: roleWords[role], selected: role === (user?.role ?? 'viewer') }),
       ),
