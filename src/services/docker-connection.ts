@@ -10,6 +10,7 @@ import { connectionProblem, engineProblem } from './docker-errors.ts';
 import { checkCall, type GateCall } from './docker-gate.ts';
 import { parseExact } from './exact-json.ts';
 import { isRecord } from './readers.ts';
+import { maskText, toText } from './secrets.ts';
 
 /** Where the engine listens, as read from `DOCKER_HOST` and its TLS settings. */
 export type EngineAddress =
@@ -275,7 +276,11 @@ function refusalBefore(call: Call, status: number, body: string): Problem | unde
   const words = isRecord(json) && typeof json.message === 'string' ? json.message : undefined;
   if (words !== undefined && !/^authorization denied by plugin/.test(words)) return undefined;
   const endpoint = `${call.method} ${call.path.replace(idSegment, '/$1/:id')}`;
-  return new Problem('disabled', `What is in front of the engine refuses this: ${endpoint} (${status}).`, words);
+  return new Problem(
+    'disabled',
+    `What is in front of the engine refuses this: ${endpoint} (${status}).`,
+    words && toText(maskText(words)),
+  );
 }
 
 function toJson<T>(call: Call, status: number, body: string): T {

@@ -1,5 +1,6 @@
 import { type ErrorCode, isProblem, Problem } from '../errors.ts';
 import { readReference } from './references.ts';
+import { maskText, toText } from './secrets.ts';
 
 type Call = { method: string; path: string; subject?: string | undefined };
 type Rule = {
@@ -166,8 +167,12 @@ const rules: readonly Rule[] = [
   { status: [409], code: 'conflict', detail: (message) => message },
 ];
 
-/** The Problem for an answer of the engine with status 400 or above; the engine's own words are kept beside it. */
-export function engineProblem(status: number, message: string, call: Call): Problem {
+/**
+ * The Problem for an answer of the engine with status 400 or above; the engine's own words are kept beside it, without
+ * secrets: it repeats commands and addresses that hold some.
+ */
+export function engineProblem(status: number, told: string, call: Call): Problem {
+  const message = toText(maskText(told));
   const subject = shorten(call.subject ?? '');
   const rule = rules.find(
     (rule) =>

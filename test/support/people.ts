@@ -4,7 +4,7 @@ import type { Answer, TestApp } from './app.ts';
 export type Person = ReturnType<typeof createPerson>;
 
 /** Creates a browser without scripts that has nothing yet. */
-export function createPerson(app: TestApp) {
+export function createPerson(app: Pick<TestApp, 'get' | 'form' | 'send'>) {
   const cookies = new Map<string, string>();
 
   function keep(answer: Answer): Answer {
