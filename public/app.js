@@ -5,6 +5,13 @@
   const on = (event, handler, capture) => document.addEventListener(event, handler, capture);
   document.documentElement.dataset.js = '';
 
+  // ── what may become HTML ──
+
+  // Pages ask for it (Trusted Types): what htmx has fetched from this server becomes HTML, which our templates have
+  // escaped. No other script can, since nobody else has the policy and there is to be no second one.
+  const policy = window.trustedTypes?.createPolicy('fairlead', { createHTML: (html) => html });
+  if (policy) window.htmx.registerExtension('fairlead', { init: ({ initSecurity }) => initSecurity(policy) });
+
   // ── is the view live? ──
 
   const liveTexts = { live: 'live', reconnecting: 'reconnecting', offline: 'offline: reload the page' };

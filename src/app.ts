@@ -28,7 +28,8 @@ import { registerDashboard } from './routes/dashboard.ts';
 import { createEntrance } from './routes/entrance.ts';
 import { registerErrors, sendBare } from './routes/errors.ts';
 import { registerEvents } from './routes/events.ts';
-import { allowEmbedding, checkHost, checkSite, checkUpgrade } from './routes/guards.ts';
+import { allowEmbedding, checkForwarded, checkHost, checkSite, checkUpgrade } from './routes/guards.ts';
+import { bareHeaders, helmetOptions, refuseUnread, sendOwnHeaders } from './routes/headers.ts';
 import { registerHealth } from './routes/health.ts';
 import { identify, sessionOptions } from './routes/identity.ts';
 import { registerImageWork } from './routes/image-work.ts';
@@ -149,7 +150,8 @@ export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App
     routerOptions: { maxParamLength, ignoreTrailingSlash: true },
     genReqId: () => randomUUID().slice(0, 13),
     forceCloseConnections: 'idle',
-    frameworkErrors: sendBare,
+    frameworkErrors: (error, request, reply) => sendBare(error, request, reply.headers(bareHeaders)),
+    clientErrorHandler: refuseUnread,
   }).withTypeProvider<TypeBoxTypeProvider>();
   const eta = createEta();
   const render: Render = (name, data) => eta.render(name, data);
@@ -473,11 +475,10 @@ async function registerGuards(app: App, config: Config, services: Services) {
     await inventory.checked();
   });
   app.addHook('onSend', async (request, reply) => {
-    reply.header('x-request-id', request.id);
+    sendOwnHeaders(reply);
     allowEmbedding(request, reply, config);
-    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
   });
-  await app.register(fastifyHelmet, helmetOptions);
+  await app.register(fastifyHelmet, helmetOptions(config));
   await app.register(fastifyRateLimit, rateLimitOptions(config));
   await app.register(fastifyCookie);
   await app.register(fastifySession, sessionOptions({ config, sessions: services.sessions }));
@@ -486,6 +487,7 @@ async function registerGuards(app: App, config: Config, services: Services) {
   // Behind the plugins' own hooks: a refusal has their headers, counts to the limit of requests, and a refused upgrade's
   // connection is ended by them. Before anything that was sent along is read: only who may send it is told its faults.
   app.addHook('preParsing', async (request) => {
+    checkForwarded(request);
     checkHost(request, config);
     checkSite(request);
     checkUpgrade(request, config);
@@ -498,23 +500,6 @@ async function registerGuards(app: App, config: Config, services: Services) {
   app.decorateRequest('principal');
   await app.register(fastifySwagger, openApiOptions);
 }
-
-const helmetOptions = {
-  contentSecurityPolicy: {
-    useDefaults: false,
-    directives: {
-      'default-src': ["'self'"],
-      'base-uri': ["'none'"],
-      'form-action': ["'self'"],
-      'frame-ancestors': ["'self'"],
-      'object-src': ["'none'"],
-    },
-  },
-  crossOriginEmbedderPolicy: false,
-  referrerPolicy: { policy: 'same-origin' as const },
-  // Whether TLS is spoken in front of this server is not known here.
-  strictTransportSecurity: false,
-};
 
 const rateLimitOptions = (config: Config) => ({
   max: config.maxRequestsPerMinute,
@@ -543,7 +528,7 @@ function describeOperation(schema: FastifySchema): FastifySchema {
 async function registerRoutes(app: App, config: Config, services: Services, render: Render) {
   const assets = registerAssets(app, config.basePath);
   const rowFigures = createRowFigures(services.stats);
-  const messages = createMessages(config.basePath || '/');
+  const messages = createMessages(config);
   const deps: Deps = { ...services, config, render, rowFigures, assets, messages };
   const depsOf = createDepsOf(deps);
   registerErrors(app, deps);

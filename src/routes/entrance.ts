@@ -5,6 +5,7 @@ import { keyOf } from '../services/sessions.ts';
 import { createTickets } from '../services/tickets.ts';
 import type { User } from '../services/users.ts';
 import { noteFor } from './audit.ts';
+import { dropCookie, keepCookie, ownCookies } from './cookies.ts';
 import { signIn } from './identity.ts';
 
 /** The way in that all share who sign in here. */
@@ -30,17 +31,10 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
     lifeMs: pendingSeconds * 1_000,
     most: mostPending,
   });
-  const base = config.basePath;
-  const pendingOptions = (request: FastifyRequest) => ({
-    path: `${base}/login`,
-    httpOnly: true,
-    sameSite: 'strict' as const,
-    secure: request.protocol === 'https',
-  });
 
   /** The browser, where this user signed in by it before; else the address. */
   function clientOf(request: FastifyRequest, user: User | undefined): Client {
-    const device = request.cookies[deviceCookie];
+    const device = ownCookies(request.cookies, config)[deviceCookie];
     const isKnown = device !== undefined && user && secretBox.open(device, devicePurpose) === String(user.id);
     return isKnown ? { key: keyOf(device), isKnown } : { key: request.ip, isKnown: false };
   }
@@ -73,33 +67,28 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
     needsMore: ({ id }: User): boolean => secondFactors.hasApp(id) || passkeys.has(id),
 
     /** Lets somebody whose password was right wait for their second factor. */
-    wait(request: FastifyRequest, reply: FastifyReply, { id, passwordAt }: User): void {
+    wait(reply: FastifyReply, { id, passwordAt }: User): void {
       const ticket = pending.give({ user: id, passwordAt });
-      reply.setCookie(pendingCookie, ticket, { ...pendingOptions(request), maxAge: pendingSeconds });
+      keepCookie(reply, config, pendingCookie, ticket, { sameSite: 'strict', maxAge: pendingSeconds });
     },
 
     /** Whose second factor is waited for; nobody who was locked or got another password meanwhile. */
     waiting(request: FastifyRequest): User | undefined {
-      const found = pending.look(request.cookies[pendingCookie] ?? '');
+      const found = pending.look(ownCookies(request.cookies, config)[pendingCookie] ?? '');
       const user = found && users.find(found.user);
       return user && !user.locked && user.passwordAt === found.passwordAt ? user : undefined;
     },
 
     /** Begins a session, and lets the browser be known from now on. */
     async enter(request: FastifyRequest, reply: FastifyReply, user: User): Promise<void> {
-      const ticket = request.cookies[pendingCookie];
+      const ticket = ownCookies(request.cookies, config)[pendingCookie];
       if (ticket !== undefined) {
         pending.take(ticket);
-        reply.clearCookie(pendingCookie, pendingOptions(request));
+        dropCookie(reply, config, pendingCookie);
       }
       await signIn(request, user);
-      reply.setCookie(deviceCookie, secretBox.seal(String(user.id), devicePurpose), {
-        path: base || '/',
-        httpOnly: true,
-        sameSite: 'strict',
-        secure: request.protocol === 'https',
-        maxAge: deviceSeconds,
-      });
+      const device = secretBox.seal(String(user.id), devicePurpose);
+      keepCookie(reply, config, deviceCookie, device, { sameSite: 'strict', maxAge: deviceSeconds });
     },
   };
 }

@@ -1,8 +1,26 @@
+import { isIP } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Config, isLoopback } from '../config.ts';
 import { Problem } from '../errors.ts';
 
+/** A name or an address, with a port or without. */
+const hostPattern = /^(?:[\w.-]{1,253}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?$/i;
+/** Traefik names those of sockets in its own way. */
+const protocols = new Set(['http', 'https', 'ws', 'wss']);
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * Refuses what a trusted proxy forwards and no proxy would write: names and addresses stand in pages, limits and the audit.
+ * Behind one that is not trusted, these headers are not read at all.
+ * @throws Problem `invalid` that names the header
+ */
+export function checkForwarded(request: FastifyRequest): void {
+  if (isIP(request.ip) === 0) throw new Problem('invalid', 'X-Forwarded-For: must be IP addresses, without ports.');
+  if (!protocols.has(request.protocol)) throw new Problem('invalid', 'X-Forwarded-Proto: must be http or https.');
+  // What HTTP itself has no `Host` for is told by checkHost.
+  if (request.host !== request.headers.host && !hostPattern.test(request.host))
+    throw new Problem('invalid', 'X-Forwarded-Host: must be a host name, with a port or without.');
+}
 
 /**
  * Refuses a `Host` that is not this server's: a name rebound by DNS to this address would else make any web page an

@@ -4,6 +4,7 @@ import { anybody, capabilitiesOf, type Principal } from '../services/capabilitie
 import { idleMs, type Sessions } from '../services/sessions.ts';
 import type { Tokens } from '../services/tokens.ts';
 import type { User, Users } from '../services/users.ts';
+import { cookieFlags, dropSessionCookie, sessionCookie } from './cookies.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -71,22 +72,17 @@ export async function signIn(request: FastifyRequest, user: User): Promise<void>
 /** Signs out: the session ends here and in the browser, with the sockets that were opened by it. */
 export async function signOut(request: FastifyRequest, reply: FastifyReply, config: Config): Promise<void> {
   if (request.session?.userId !== undefined) await request.session.destroy();
-  reply.clearCookie(cookieName(config), { path: config.basePath || '/' });
+  dropSessionCookie(reply, config);
   request.principal = undefined;
 }
-
-/** `__Host-` binds a cookie to this host and to TLS; browsers take it for the whole host only. */
-const cookieName = ({ publicUrl, basePath, trustProxy }: Config) =>
-  publicUrl.startsWith('https:') && basePath === '' && trustProxy !== false ? '__Host-fairlead' : 'fairlead_session';
 
 /** The settings of the session plugin. The id's 256 random bits are looked up by their hash: they need no signature. */
 export function sessionOptions({ config, sessions }: Pick<Identities, 'config' | 'sessions'>) {
   return {
     secret: { sign: (id: string) => id, unsign: (id: string) => ({ valid: true, renew: false, value: id }) },
-    cookieName: cookieName(config),
+    cookieName: sessionCookie(config),
     cookie: {
-      path: config.basePath || '/',
-      httpOnly: true,
+      ...cookieFlags(config),
       sameSite: 'lax' as const,
       secure: 'auto' as const,
       maxAge: idleMs,

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Config } from '../config.ts';
 import type { Message } from '../views/models/context.ts';
+import { dropCookie, keepCookie, ownCookies } from './cookies.ts';
 
 const cookie = 'fairlead_message';
 const maxKept = 500;
@@ -13,7 +15,7 @@ export type Messages = ReturnType<typeof createMessages>;
  * Creates the keeper of messages that a form's answer leaves for the page it leads to. They wait here, at most 500 of
  * them, and the browser only carries their number, so that nobody can put words into the page.
  */
-export function createMessages(path: string) {
+export function createMessages(config: Config) {
   const kept = new Map<string, Message[]>();
   return {
     /** Leaves messages for the next page of this browser. */
@@ -22,15 +24,15 @@ export function createMessages(path: string) {
       const oldest = kept.keys().next().value;
       if (kept.size >= maxKept && oldest !== undefined) kept.delete(oldest);
       kept.set(id, messages);
-      reply.setCookie(cookie, id, { path, httpOnly: true, sameSite: 'strict', maxAge: maxAgeSeconds });
+      keepCookie(reply, config, cookie, id, { sameSite: 'strict', maxAge: maxAgeSeconds });
     },
     /** Takes what was left for this browser; a second look finds nothing. */
     take(request: FastifyRequest, reply: FastifyReply): Message[] {
-      const id = request.cookies?.[cookie];
+      const id = ownCookies(request.cookies, config)[cookie];
       if (id === undefined) return [];
       const messages = kept.get(id) ?? [];
       kept.delete(id);
-      reply.clearCookie(cookie, { path });
+      dropCookie(reply, config, cookie);
       return messages;
     },
   };

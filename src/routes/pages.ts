@@ -9,6 +9,7 @@ import { engineModel } from '../views/models/engine.ts';
 import { toLogDisplay } from '../views/models/log-display.ts';
 import { operationsNowModel } from '../views/models/operations.ts';
 import { offers } from './access.ts';
+import { ownCookies } from './cookies.ts';
 
 /** What a page is called, where it stands in the navigation, and the topics (with their parameters) that keep it true. */
 export type PageHead = {
@@ -28,9 +29,10 @@ const themes = ['system', 'light', 'dark'] as const;
 const densities = ['dense', 'roomy'] as const;
 
 /** How somebody wants pages to look, as their cookies say. */
-export function preferencesOf(request: FastifyRequest) {
-  const theme = themes.find((theme) => theme === request.cookies?.theme) ?? 'system';
-  const density = densities.find((density) => density === request.cookies?.density) ?? 'dense';
+export function preferencesOf(request: FastifyRequest, config: Deps['config']) {
+  const cookies = ownCookies(request.cookies, config);
+  const theme = themes.find((theme) => theme === cookies.theme) ?? 'system';
+  const density = densities.find((density) => density === cookies.density) ?? 'dense';
   return { theme, density };
 }
 
@@ -45,7 +47,7 @@ export function viewContext(
     base: config.basePath,
     can: offers(rights, request.principal),
     figuresOff: config.statsInterval === 0,
-    logDisplay: toLogDisplay(request.cookies),
+    logDisplay: toLogDisplay(ownCookies(request.cookies, config)),
   };
 }
 
@@ -55,7 +57,7 @@ function bareShell(request: FastifyRequest, deps: Deps, head: PageHead) {
   const context = viewContext(request, deps);
   return {
     ...head,
-    ...preferencesOf(request),
+    ...preferencesOf(request, config),
     ...toShared(context),
     demo: config.demo,
     assets,

@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
 import { logChoiceNames, logChoices } from '../views/models/log-display.ts';
+import { keepCookie } from './cookies.ts';
 import { wayBack } from './pages.ts';
 import { oneOf } from './schemas.ts';
 
@@ -24,11 +25,9 @@ const Preferences = Type.Object(
 /** How somebody wants pages to look, kept in their browser. */
 export function registerPreferences(app: App, deps: Deps): void {
   app.post('/preferences', { schema: { body: Preferences } }, (request, reply) => {
-    const path = deps.config.basePath || '/';
     for (const name of names) {
       const value = request.body[name];
-      if (value !== undefined)
-        reply.setCookie(name, value, { path, sameSite: 'lax', httpOnly: true, maxAge: yearSeconds });
+      if (value !== undefined) keepCookie(reply, deps.config, name, value, { sameSite: 'lax', maxAge: yearSeconds });
     }
     return reply.redirect(wayBack(request, deps, '/containers'), 303);
   });

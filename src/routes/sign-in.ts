@@ -60,7 +60,7 @@ export function registerSignIn(app: App, deps: Deps, { check, enter, needsMore, 
     try {
       const user = await check(request, username, password);
       if (needsMore(user)) {
-        wait(request, reply, user);
+        wait(reply, user);
         return reply.redirect(toSecond(base, to), 303);
       }
       await enter(request, reply, user);

@@ -70,6 +70,17 @@ t.test('the first admin is made by the address of the ready line, and makes a us
   await admin.follow('#user button.primary');
   t.match(await admin.text('#messages'), 'User kim was added.');
 
+  const scripted = await openTab(browser, `${fairlead.url}/login`, { live: false });
+  t.teardown(scripted.close);
+  const attempt = (code: string) =>
+    scripted.page.evaluate<string>(
+      `(() => { try { ${code}; return 'done'; } catch (error) { return error.name; } })()`,
+    );
+  t.equal(await attempt(`document.body.insertAdjacentHTML('beforeend', '<i></i>')`), 'TypeError');
+  t.equal(await attempt(`document.createElement('script').src = '/x.js'`), 'TypeError');
+  t.equal(await attempt(`trustedTypes.createPolicy('own', { createHTML: (x) => x })`), 'TypeError');
+  t.equal(await attempt(`trustedTypes.createPolicy('fairlead', { createHTML: (x) => x })`), 'TypeError', 'nor again');
+
   const kim = await openTab(browser, `${fairlead.url}/containers`, { live: false });
   t.teardown(kim.close);
   await kim.page.fill('[name=username]', 'kim');

@@ -1,8 +1,7 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import type { FastifyInstance } from 'fastify';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { type Answer, startApp, type TestApp, until } from '../support/app.ts';
 import { createPerson } from '../support/people.ts';
+import { addressOf, watchRoutes } from '../support/routes.ts';
 
 /**
  * What the contract allows to whom (section 5), written down a second time: a wrong entry in the program's own table is
@@ -150,32 +149,11 @@ type Outcome = 'allowed' | 'disabled' | 401 | 403;
 /** Somebody who asks: what they send along, and what they may do; undefined for who is nobody. */
 type Asker = { name: string; headers: Record<string, string>; may: readonly string[] | undefined };
 
-/** Writes down every route of applications that are built from here on, as the framework itself is told them. */
-function watchRoutes(t: Test) {
-  const routes = new Set<string>();
-  const watch = (message: unknown) =>
-    (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', ({ method, url }) => {
-      for (const each of [method].flat()) if (each !== 'HEAD') routes.add(`${each} ${url}`);
-    });
-  subscribe('fastify.initialization', watch);
-  t.teardown(() => unsubscribe('fastify.initialization', watch));
-  return routes;
-}
-
 const tailOf = (route: string) => route.replace(/ \/(api|fragments)\//, ' /');
 const needOf = (route: string) => Object.keys(needs).find((need) => needs[need]?.includes(tailOf(route)));
 
 /** Whether it ends the session that it is asked for with. */
 const isEnd = (route: string) => /^POST \/(logout|account\/sign-out-everywhere)$/.test(route);
-
-/** Names things that are not there, so that what is allowed does nothing. */
-const addressOf = (path: string) =>
-  path
-    .replace(':id', 'nobody')
-    .replace(':project', 'nothing')
-    .replace(':n', '999999')
-    .replace(':file', 'nothing.css')
-    .replace(':action', path.includes('/alerts/') ? 'test' : 'start');
 
 function outcomeOf(method: string, { status, headers, text }: Answer): Outcome {
   if (status === 401 || (method === 'GET' && status === 303 && headers.location?.startsWith('/login'))) return 401;

