@@ -14,7 +14,7 @@ import fastifyWebsocket from '@fastify/websocket';
 import fastify, { type FastifySchema } from 'fastify';
 import { type Config, firstAdmin } from './config.ts';
 import type { App, Deps } from './deps.ts';
-import { Problem } from './errors.ts';
+import { isProblem, Problem } from './errors.ts';
 import { createAlertTexts } from './feeds/alert-texts.ts';
 import { createRowFigures } from './feeds/row-figures.ts';
 import { createEta, type Render, viewsFolder } from './render.ts';
@@ -47,6 +47,7 @@ import { Problem as ProblemSchema } from './routes/schemas.ts';
 import { createDepsOf } from './routes/scoped-deps.ts';
 import { registerSecondFactor } from './routes/second-factor.ts';
 import { registerSignIn } from './routes/sign-in.ts';
+import { registerSingleSignOn } from './routes/single-sign-on.ts';
 import { registerStats } from './routes/stats.ts';
 import { registerTokens } from './routes/tokens.ts';
 import { registerUsers } from './routes/users.ts';
@@ -88,9 +89,11 @@ import { maskStart } from './services/secrets.ts';
 import { createSessions } from './services/sessions.ts';
 import { createSetupCode } from './services/setup-code.ts';
 import { createCodeLimit, createSignInLimit } from './services/sign-in-limit.ts';
+import { createSingleSignOn, type SingleSignOn } from './services/single-sign-on.ts';
 import { createStats, maxGapMs, type Stats } from './services/stats.ts';
 import { createTargetGuard } from './services/target-guard.ts';
 import { createTokens } from './services/tokens.ts';
+import { createProxyTest } from './services/trusted-proxies.ts';
 import { createUpdates } from './services/updates.ts';
 import { createUsers } from './services/users.ts';
 
@@ -310,8 +313,25 @@ async function openAccess(
     secondFactors: await createSecondFactors(database, secretBox),
     passkeys: await createPasskeys(database),
     codeLimit: createCodeLimit(),
+    singleSignOn: openSingleSignOn(config),
+    isProxy: createProxyTest(config.trustProxy),
     audit: createAudit(database, app.log),
   };
+}
+
+/** Where people may sign in elsewhere, beside their passwords here. */
+function openSingleSignOn(config: Config): SingleSignOn | undefined {
+  if (config.oidcIssuer === '' || config.auth !== 'password') return undefined;
+  return createSingleSignOn({
+    issuer: config.oidcIssuer,
+    clientId: config.oidcClientId,
+    clientSecret: config.oidcClientSecret,
+    scopes: config.oidcScopes,
+    usernameClaim: config.oidcUsernameClaim,
+    groupsClaim: config.oidcGroupsClaim,
+    callbackUrl: `${config.publicUrl}/login/oidc/callback`,
+    groups: { admin: config.adminGroups, operator: config.operatorGroups, viewer: config.viewerGroups },
+  });
 }
 
 /** What takes longer than a click: operations, and all that becomes one. */
@@ -491,8 +511,11 @@ async function registerGuards(app: App, config: Config, services: Services) {
     checkHost(request, config);
     checkSite(request);
     checkUpgrade(request, config);
-    request.principal = await identify(request, { config, ...services });
     const { access, isForLimited = false } = request.routeOptions.config;
+    request.principal = await identify(request, { config, ...services }).catch((error: unknown) => {
+      if (access === 'public' && isProblem(error)) return undefined;
+      throw error;
+    });
     if (!access) return;
     checkAccess(access, request.principal, rights);
     checkScope(isForLimited, request.principal);
@@ -551,6 +574,7 @@ async function registerRoutes(app: App, config: Config, services: Services, rend
   registerSignIn(app, deps, entrance);
   registerAccount(app, deps, entrance);
   registerSecondFactor(app, deps, entrance);
+  registerSingleSignOn(app, deps, entrance);
   registerUsers(app, deps);
   registerTokens(app, deps);
   registerAudit(app, deps);

@@ -216,6 +216,31 @@ function readPublicUrl(value: string): string {
   return url.href.replace(/\/+$/, '');
 }
 
+/** An OpenID provider: by TLS, unless it is on this machine. */
+function readIssuer(value: string): string {
+  if (value === '') return '';
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
+  if (!url || !isSafe || url.username || url.search || url.hash) {
+    return fail('OIDC_ISSUER', value, 'an address such as https://login.example, http:// on this machine only');
+  }
+  return value;
+}
+
+const textOf =
+  (name: string, pattern: RegExp, allowed: string): Read<string> =>
+  (value) =>
+    value === '' || pattern.test(value) ? value : fail(name, value, allowed);
+
+const claim = (name: string) => textOf(name, /^[\w:/.-]{1,100}$/, 'the name of a claim');
+const header = (name: string) => textOf(name, /^[A-Za-z0-9-]{1,60}$/, 'the name of a header: letters, digits and "-"');
+
+/** Names of groups have no commas here. */
+const groups = (name: string) =>
+  list((item) =>
+    item.length <= 200 && !/\p{Cc}/u.test(item) ? item : fail(name, item, 'names of groups, separated by commas'),
+  );
+
 /** `false`, `true`, or the addresses and ranges beside public ones that alerts may be sent to. */
 function readPrivateTargets(value: string): boolean | string[] {
   if (['true', '1', 'false', '0'].includes(value.toLowerCase())) return flag('ALERT_PRIVATE_TARGETS')(value, {});
@@ -261,6 +286,38 @@ const table = {
   smtp: ['SMTP_URL', '', readSmtp],
   smtpFrom: ['SMTP_FROM', '', readSmtpFrom],
   secretKey: ['SECRET_KEY', '', readSecretKey],
+  oidcIssuer: ['OIDC_ISSUER', '', readIssuer],
+  oidcClientId: [
+    'OIDC_CLIENT_ID',
+    '',
+    textOf('OIDC_CLIENT_ID', /^[\x21-\x7e]{1,200}$/, 'the id of this program there'),
+  ],
+  oidcClientSecret: [
+    'OIDC_CLIENT_SECRET',
+    '',
+    (value: string, env: Env) => readSecret('OIDC_CLIENT_SECRET', value, env),
+  ],
+  oidcScopes: [
+    'OIDC_SCOPES',
+    'openid profile email groups',
+    textOf(
+      'OIDC_SCOPES',
+      /^(?=.*\bopenid\b)[\x21\x23-\x5b\x5d-\x7e ]{1,300}$/,
+      'scopes, separated by spaces, with openid among them',
+    ),
+  ],
+  oidcUsernameClaim: ['OIDC_USERNAME_CLAIM', 'preferred_username', claim('OIDC_USERNAME_CLAIM')],
+  oidcGroupsClaim: ['OIDC_GROUPS_CLAIM', 'groups', claim('OIDC_GROUPS_CLAIM')],
+  oidcName: [
+    'OIDC_NAME',
+    'single sign-on',
+    textOf('OIDC_NAME', /^[^\p{Cc}]{1,60}$/u, 'a name of 60 characters at most'),
+  ],
+  proxyUserHeader: ['PROXY_USER_HEADER', 'Remote-User', header('PROXY_USER_HEADER')],
+  proxyGroupsHeader: ['PROXY_GROUPS_HEADER', 'Remote-Groups', header('PROXY_GROUPS_HEADER')],
+  adminGroups: ['ADMIN_GROUPS', '', groups('ADMIN_GROUPS')],
+  operatorGroups: ['OPERATOR_GROUPS', '', groups('OPERATOR_GROUPS')],
+  viewerGroups: ['VIEWER_GROUPS', '', groups('VIEWER_GROUPS')],
   logLevel: ['LOG_LEVEL', 'info', oneOf('LOG_LEVEL', logLevels)],
   demo: ['DEMO', 'false', flag('DEMO')],
 } satisfies Record<string, readonly [string, string, Read<unknown>]>;
@@ -294,7 +351,7 @@ export function readConfig(env: Env): Config {
     return [key, (read as Read<unknown>)(value === undefined || value === '' ? fallback : value, env)];
   });
   const config = Object.fromEntries(entries) as Omit<Config, 'warnings'>;
-  return { ...config, warnings: [...checkAuth(config), ...checkMail(config)] };
+  return { ...config, warnings: [...checkAuth(config), ...checkElsewhere(config), ...checkMail(config)] };
 }
 
 /** A mail server and a sender belong together; a password in clear text is told. */
@@ -307,8 +364,11 @@ function checkMail({ smtp, smtpFrom }: Omit<Config, 'warnings'>): string[] {
 /** What protects nothing, or can't protect, is told. */
 function checkAuth(config: Omit<Config, 'warnings'>): string[] {
   const warnings: string[] = [];
-  if (config.auth === 'proxy')
-    fail('AUTH', 'proxy', 'password or none, since this version takes no word of a proxy yet');
+  if (config.auth === 'proxy' && config.trustProxy === false)
+    fail('AUTH', 'proxy', 'password or none, unless TRUST_PROXY says whose word is taken');
+  if (config.auth === 'proxy' && config.adminPassword !== '') {
+    warnings.push('ADMIN_PASSWORD protects nothing: AUTH is proxy.');
+  }
   if (config.auth === 'none' && !isLoopback(config.host)) {
     warnings.push(
       `Anybody who reaches ${config.host}:${config.port} controls the engine, which is root on its machine: AUTH=none.`,
@@ -318,4 +378,22 @@ function checkAuth(config: Omit<Config, 'warnings'>): string[] {
     warnings.push('ADMIN_PASSWORD protects nothing: AUTH is none.');
   }
   return warnings;
+}
+
+/** What signing in elsewhere needs, and what it gives to whom where nobody said so. */
+function checkElsewhere(config: Omit<Config, 'warnings'>): string[] {
+  const { oidcIssuer, oidcClientId, publicUrl, auth } = config;
+  if (oidcIssuer === '' && auth !== 'proxy') return [];
+  if (oidcIssuer !== '' && auth !== 'password')
+    return [`OIDC_ISSUER is not used: AUTH is ${auth}.`, ...(auth === 'proxy' ? checkGroups(config) : [])];
+  if (oidcIssuer !== '' && oidcClientId === '') fail('OIDC_CLIENT_ID', '', 'the id of this program at OIDC_ISSUER');
+  if (oidcIssuer !== '' && publicUrl === '') {
+    fail('PUBLIC_URL', '', 'the address of these pages, to which OIDC_ISSUER sends people back');
+  }
+  return checkGroups(config);
+}
+
+function checkGroups({ adminGroups, operatorGroups, viewerGroups }: Omit<Config, 'warnings'>): string[] {
+  if (adminGroups.length + operatorGroups.length + viewerGroups.length > 0) return [];
+  return ['Everybody who signs in elsewhere is a viewer: ADMIN_GROUPS, OPERATOR_GROUPS and VIEWER_GROUPS are not set.'];
 }

@@ -27,6 +27,7 @@ import type { SecretBox } from './services/secret-box.ts';
 import type { Sessions } from './services/sessions.ts';
 import type { SetupCode } from './services/setup-code.ts';
 import type { CodeLimit, SignInLimit } from './services/sign-in-limit.ts';
+import type { SingleSignOn } from './services/single-sign-on.ts';
 import type { Stats } from './services/stats.ts';
 import type { Tokens } from './services/tokens.ts';
 import type { Updates } from './services/updates.ts';
@@ -66,6 +67,10 @@ export type Deps = {
   /** Undefined where nobody has to set anything up. */
   setupCode: SetupCode | undefined;
   signInLimit: SignInLimit;
+  /** Undefined where no provider is set. */
+  singleSignOn: SingleSignOn | undefined;
+  /** Whether an address is of a proxy whose word is taken. */
+  isProxy: (address: string | undefined) => boolean;
   secondFactors: SecondFactors;
   passkeys: Passkeys;
   codeLimit: CodeLimit;

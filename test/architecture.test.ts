@@ -125,6 +125,7 @@ t.test('packages that have one door have no other', async (t) => {
     'close-with-grace': ['server.ts'],
     re2js: ['services/log-search.ts'],
     nodemailer: ['services/alert-mail.ts'],
+    'openid-client': ['services/single-sign-on.ts'],
     otpauth: ['services/second-factors.ts'],
     'qrcode-generator': ['services/qr-code.ts'],
     '@simplewebauthn/server': ['services/passkeys.ts'],

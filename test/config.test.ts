@@ -139,7 +139,18 @@ t.test('each wrong value is told with its variable, itself and what is allowed',
     ['DOCKER_HOST', 'tcp://user@host', /tcp:\/\//],
     ['DOCKER_HOST', 'tcp://host/path', /tcp:\/\//],
     ['AUTH', 'maybe', /password, proxy, none/],
-    ['AUTH', 'proxy', /password or none, since this version takes no word of a proxy yet/],
+    ['AUTH', 'proxy', /password or none, unless TRUST_PROXY says whose word is taken/],
+    ['OIDC_ISSUER', 'login.example', /an address such as/],
+    ['OIDC_ISSUER', 'http://login.example', /on this machine only/],
+    ['OIDC_ISSUER', 'https://user@login.example', /an address such as/],
+    ['OIDC_CLIENT_ID', 'two words', /the id of this program/],
+    ['OIDC_CLIENT_SECRET_FILE', '/nowhere/secret', /a file that this program may read/],
+    ['OIDC_SCOPES', 'profile', /openid among them/],
+    ['OIDC_USERNAME_CLAIM', 'a claim', /the name of a claim/],
+    ['OIDC_GROUPS_CLAIM', '"', /the name of a claim/],
+    ['OIDC_NAME', 'x'.repeat(61), /60 characters/],
+    ['PROXY_USER_HEADER', 'Remote User', /the name of a header/],
+    ['PROXY_GROUPS_HEADER', 'a:b', /the name of a header/],
     ['ADMIN_PASSWORD_FILE', '/nowhere/password', /a file that this program may read/],
     ['READ_ONLY', 'yes please', /true or false/],
     ['ENABLE', 'networks,everything', /volumes/],
@@ -422,6 +433,36 @@ t.test('a database that can not be opened is told in one line', async (t) => {
   const run = start(t, { DOCKER_HOST: 'unix:///nowhere.sock', DATA_DIR: dataDir });
   t.equal(await run.code, 1);
   t.match(run.err(), /^DATA_DIR[^\n]*\n$/);
+});
+
+t.test('what signing in elsewhere needs is read', async (t) => {
+  const oidc = {
+    OIDC_ISSUER: 'https://login.example/realm',
+    OIDC_CLIENT_ID: 'fairlead',
+    PUBLIC_URL: 'https://docker.example',
+  };
+  t.match(readConfig({ ...oidc, OIDC_CLIENT_SECRET: 's', OIDC_NAME: 'Harbour', ADMIN_GROUPS: 'root, the wheel' }), {
+    oidcIssuer: 'https://login.example/realm',
+    oidcClientId: 'fairlead',
+    oidcClientSecret: 's',
+    oidcScopes: 'openid profile email groups',
+    oidcUsernameClaim: 'preferred_username',
+    oidcGroupsClaim: 'groups',
+    oidcName: 'Harbour',
+    adminGroups: ['root', 'the wheel'],
+    warnings: [],
+  });
+  t.match(readConfig(oidc).warnings, [/^Everybody who signs in elsewhere is a viewer/]);
+  t.throws(() => readConfig({ ...oidc, OIDC_CLIENT_ID: '' }), { message: /^OIDC_CLIENT_ID=/ });
+  t.throws(() => readConfig({ ...oidc, PUBLIC_URL: '' }), { message: /^PUBLIC_URL=/ });
+  t.match(readConfig({ ...oidc, AUTH: 'none' }).warnings, [/^OIDC_ISSUER is not used/]);
+  t.match(readConfig({ AUTH: 'proxy', TRUST_PROXY: '10.0.0.1', VIEWER_GROUPS: 'staff' }), {
+    auth: 'proxy',
+    proxyUserHeader: 'Remote-User',
+    proxyGroupsHeader: 'Remote-Groups',
+    viewerGroups: ['staff'],
+    warnings: [],
+  });
 });
 
 t.test('what alerts need is read', async (t) => {

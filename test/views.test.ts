@@ -434,7 +434,7 @@ function accessTemplates(text: string, view: ViewContext) {
   const moments = { createdAt: view.now - 9_000, usedAt: view.now - 5_000, expiresAt: view.now - 1_000 };
   const user: User = {
     ...{ id: 7, name: text, role: 'operator', scope: [text], locked: true },
-    ...{ createdAt: moments.createdAt, passwordAt: moments.createdAt },
+    ...{ createdAt: moments.createdAt, passwordAt: moments.createdAt, origin: null, subject: null },
   };
   const token: Token = { id: 3, name: text, capabilities: ['read', 'control'], scope: [text], owner: text, ...moments };
   const session = { client: text, startedAt: moments.createdAt, seenAt: view.now };
@@ -454,7 +454,14 @@ function accessTemplates(text: string, view: ViewContext) {
   ];
   const audit = auditListModel(entries, { actor: text, target: text, result: 'refused', limit: 1 }, view);
   return {
-    'pages/login': { base: '/sub', to: `/containers?q=${text}`, fault: text, needsSetup: false, hasPasskeys: true },
+    'pages/login': {
+      base: '/sub',
+      to: `/containers?q=${text}`,
+      fault: text,
+      needsSetup: false,
+      hasPasskeys: true,
+      sso: text,
+    },
     'pages/second': { base: '/sub', to: `/containers?q=${text}`, fault: text, hasPasskeys: true },
     'fragments/passkey-sign-in': { base: '/sub', to: `/containers?q=${text}`, hasPasskeys: true },
     'pages/second-factor': proposalModel({ secret: text, uri: 'otpauth://x', ticket: text, fault: text }, view),
@@ -842,7 +849,8 @@ t.test('Who may get in', async (t) => {
     eta.render('layouts/page', { ...templates('web', can)['layouts/page'], ...change });
   const bare = page({ isBare: true, live: null, now: null });
   t.notMatch(bare, /<nav|<form|engine-|containers/, 'a page for who has not signed in tells and offers nothing');
-  const own = page({ user: 'ann' });
+  const own = page({ user: 'ann', signsOut: true });
+  t.notMatch(page({ user: 'ann' }), 'logout', 'who is signed in by a proxy can not');
   t.match(own, /href="\/sub\/account"[^>]*>ann</, 'who has signed in is named');
   t.match(own, /method="post" action="\/sub\/logout"/, 'and can sign out');
   t.match(own, 'href="/sub/users"', 'an admin is led to the users');

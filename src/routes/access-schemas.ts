@@ -60,6 +60,7 @@ export const User = Type.Object({
   role: Type.String({ description: roles.join(', ') }),
   projects: nullable(Type.Array(Type.String())),
   locked: Type.Boolean(),
+  origin: nullable(Type.String({ description: 'where they sign in: an OpenID provider, or `proxy`; null for here' })),
   secondFactor: Type.Boolean({ description: 'whether a password alone does not let them in' }),
   createdAt: time,
 });

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import type { App, Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { keyOf } from '../services/sessions.ts';
-import type { User } from '../services/users.ts';
+import { checkKeptHere, type User } from '../services/users.ts';
 import { accountModel } from '../views/models/access.ts';
 import * as schemas from './access-schemas.ts';
 import type { Entrance } from './entrance.ts';
@@ -40,6 +40,7 @@ export function registerAccount(app: App, deps: Deps, entrance: Entrance): void 
 
   app.post('/account/password', { schema: { body: schemas.PasswordBody } }, async (request, reply) => {
     const user = ownUser(request, deps);
+    checkKeptHere(user);
     await entrance.check(request, user.name, request.body.current);
     await users.setPassword(user.id, request.body.password);
     await sessions.endAll(user.id);

@@ -42,7 +42,9 @@ export function auditRequests(app: App, audit: Audit, inventory: Known): void {
   });
   app.addHook('onResponse', async (request, reply) => {
     const { path, access } = request.routeOptions.config;
-    const isChange = !safeMethods.has(request.method) && access !== 'read' && path !== '/preferences';
+    const isSent = !safeMethods.has(request.method) && access !== 'read' && path !== '/preferences';
+    // A sign-in elsewhere ends with a link back.
+    const isChange = isSent || path === '/login/oidc/callback';
     const isRefused = refusals.has(reply.statusCode) || (isChange && reply.statusCode === 429);
     if (!isRefused && !isChange) return;
     const result: AuditResult = isRefused ? 'refused' : reply.statusCode < 400 ? 'done' : 'failed';

@@ -39,14 +39,21 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
     return isKnown ? { key: keyOf(device), isKnown } : { key: request.ip, isKnown: false };
   }
 
+  /** @throws Problem `disabled` where sessions are worth nothing */
+  function checkOpen(): void {
+    if (config.auth === 'proxy') throw new Problem('disabled', 'The proxy in front of this signs people in.');
+  }
+
   return {
     clientOf,
 
     /**
      * The user of a name and a password.
-     * @throws Problem `unauthenticated` in the same words and after the same time whatever is wrong, or `rate_limited`
+     * @throws Problem `unauthenticated` in the same words and after the same time whatever is wrong, `rate_limited`, or
+     * `disabled` where a proxy signs people in
      */
     async check(request: FastifyRequest, name: string, password: string): Promise<User> {
+      checkOpen();
       const known = users.named(name);
       // What is typed where a name belongs may be a password: only names that there are, are written down.
       noteFor(request, known?.name ?? '');
@@ -81,6 +88,7 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
 
     /** Begins a session, and lets the browser be known from now on. */
     async enter(request: FastifyRequest, reply: FastifyReply, user: User): Promise<void> {
+      checkOpen();
       const ticket = ownCookies(request.cookies, config)[pendingCookie];
       if (ticket !== undefined) {
         pending.take(ticket);

@@ -1,6 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.ts';
+import { isProblem, Problem } from '../errors.ts';
+import { letIn } from '../services/arrivals.ts';
 import { anybody, capabilitiesOf, type Principal } from '../services/capabilities.ts';
+import { roleOfGroups } from '../services/group-roles.ts';
 import { idleMs, type Sessions } from '../services/sessions.ts';
 import type { Tokens } from '../services/tokens.ts';
 import type { User, Users } from '../services/users.ts';
@@ -23,12 +26,21 @@ declare module 'fastify' {
 }
 
 /** Where identities come from. */
-export type Identities = { config: Config; users: Users; sessions: Sessions; tokens: Tokens };
+export type Identities = {
+  config: Config;
+  users: Users;
+  sessions: Sessions;
+  tokens: Tokens;
+  /** Whether an address is of a proxy whose word is taken. */
+  isProxy: (address: string | undefined) => boolean;
+};
 
 const bearerPattern = /^Bearer +(\S+) *$/i;
 /** A session is written down so often at most. */
 const seenRestMs = 300_000;
 const maxClient = 200;
+const maxHeader = 4_096;
+const maxGroups = 1_000;
 
 /** What a user may do. */
 export const principalOf = ({ id, name, role, scope }: User): Principal => ({
@@ -41,7 +53,8 @@ export const principalOf = ({ id, name, role, scope }: User): Principal => ({
 
 /**
  * Finds out who asks: by a token in `Authorization: Bearer` and nowhere else, or by a session. Who sends a token that is
- * none is nobody: it must not do what its browser's session may.
+ * none is nobody: it must not do what its browser's session may. With `AUTH=proxy` the word of a trusted proxy counts.
+ * @throws Problem `unauthenticated`, `forbidden` or `conflict` for whom a proxy signs in in vain
  */
 export async function identify(request: FastifyRequest, identities: Identities): Promise<Principal | undefined> {
   const { config, users, tokens } = identities;
@@ -50,6 +63,7 @@ export async function identify(request: FastifyRequest, identities: Identities):
   if (authorization !== undefined) {
     return tokens.identify(bearerPattern.exec(authorization)?.[1] ?? '');
   }
+  if (config.auth === 'proxy') return identifyByProxy(request, identities);
   const { session } = request;
   const user = session?.userId === undefined ? undefined : users.find(session.userId);
   if (!user || user.locked) return undefined;
@@ -59,6 +73,37 @@ export async function identify(request: FastifyRequest, identities: Identities):
     session.touch();
   }
   return principalOf(user);
+}
+
+/** Who comes through a trusted proxy is who it says they are; from anybody else its headers are only text. */
+async function identifyByProxy(request: FastifyRequest, identities: Identities): Promise<Principal | undefined> {
+  const { config, isProxy } = identities;
+  // The connection's own address: the forwarded ones may be anybody's words.
+  if (!isProxy(request.socket.remoteAddress)) return undefined;
+  const name = readHeader(request, config.proxyUserHeader);
+  if (name === '') return undefined;
+  const own = readHeader(request, config.proxyGroupsHeader).split(/[,|]/, maxGroups);
+  const role = roleOfGroups(
+    own.map((group) => group.trim()),
+    { admin: config.adminGroups, operator: config.operatorGroups, viewer: config.viewerGroups },
+  );
+  if (!role) throw new Problem('forbidden', 'You are in no group that may use this. Ask whoever runs it.');
+  const user = await letIn(identities, { origin: 'proxy', subject: name, name, role }).catch((error: unknown) => {
+    if (!isProblem(error, 'invalid')) throw error;
+    throw new Problem('unauthenticated', `The proxy sends a name that nobody can have. ${error.message}`);
+  });
+  return user.locked ? undefined : principalOf(user);
+}
+
+/**
+ * A header's text; several of one name are joined with commas, which no name has.
+ * @throws Problem `unauthenticated` for one that is far too long
+ */
+function readHeader(request: FastifyRequest, name: string): string {
+  const value = [request.headers[name.toLowerCase()] ?? ''].flat().join(',');
+  if (value.length > maxHeader) throw new Problem('unauthenticated', `The proxy sends too much in ${name}.`);
+  // Bytes come as they are, and are UTF-8 where they are anything.
+  return Buffer.from(value, 'latin1').toString('utf8').trim();
 }
 
 /** Signs somebody in: the session gets a new id, so that one that was planted before is worth nothing. */
@@ -94,8 +139,13 @@ export function sessionOptions({ config, sessions }: Pick<Identities, 'config' |
 }
 
 /** Calls back when what somebody asks with ends: their session, or their token. Returns how to stop. */
-export function onEnd(request: FastifyRequest, { sessions, tokens }: Identities, listener: () => void): () => void {
+export function onEnd(
+  request: FastifyRequest,
+  { config, sessions, tokens }: Omit<Identities, 'isProxy'>,
+  listener: () => void,
+): () => void {
   const { principal, session } = request;
+  if (principal?.kind === 'user' && config.auth === 'proxy') return sessions.onEndAll(principal.userId ?? 0, listener);
   if (principal?.kind === 'user') return sessions.onEnd(session.sessionId, listener);
   const id = principal?.tokenId;
   return id === undefined ? () => {} : tokens.onRemove((removed) => removed === id && listener());
@@ -104,8 +154,9 @@ export function onEnd(request: FastifyRequest, { sessions, tokens }: Identities,
 /** Whether what somebody asked with is still good. */
 export async function isStillIn(
   { principal, session }: FastifyRequest,
-  { sessions, tokens }: Identities,
+  { config, users, sessions, tokens }: Omit<Identities, 'isProxy'>,
 ): Promise<boolean> {
+  if (principal?.kind === 'user' && config.auth === 'proxy') return users.find(principal.userId ?? 0)?.locked === false;
   if (principal?.kind === 'user') return (await sessions.find(session.sessionId)) !== undefined;
   return principal?.tokenId === undefined || tokens.isGood(principal.tokenId);
 }

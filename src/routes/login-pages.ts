@@ -11,7 +11,7 @@ const retrySeconds = 60;
 
 /** Answers with the page where people sign in. */
 export function sendLogin(request: FastifyRequest, reply: FastifyReply, deps: Deps, state: LoginState) {
-  const needsSetup = deps.users.count() === 0;
+  const needsSetup = deps.users.count() === 0 && deps.config.auth === 'password';
   return sendStep(request, reply, deps, 'Sign in', 'pages/login', { ...state, needsSetup });
 }
 
@@ -33,7 +33,9 @@ function sendStep(
     base: deps.config.basePath,
     to: to === '/containers' ? '' : to,
     fault: fault?.message ?? '',
-    hasPasskeys: relyingPartyOf(request, deps.config) !== undefined,
+    hasPasskeys: deps.config.auth === 'password' && relyingPartyOf(request, deps.config) !== undefined,
+    sso: deps.singleSignOn ? deps.config.oidcName : null,
+    byProxy: deps.config.auth === 'proxy',
     ...rest,
   });
   return sendPage(request, reply, deps, { title, nav: '', topics: [], isBare: true }, body);

@@ -75,6 +75,7 @@ function fullShell(request: FastifyRequest, deps: Deps, head: PageHead) {
     isBare: false,
     limits: rights.limits().notice,
     user: request.principal?.kind === 'user' ? request.principal.name : null,
+    signsOut: config.auth === 'password',
     live: liveUrl(config.basePath, head.topics, head.parameters),
     engine: engineModel(inventory.engine(), docker.addressText),
     ...operationsNowModel(operationsFor(request, deps), viewContext(request, deps), head.operation),

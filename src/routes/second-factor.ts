@@ -3,7 +3,7 @@ import type { Static } from 'typebox';
 import type { App, Deps } from '../deps.ts';
 import { isProblem, Problem } from '../errors.ts';
 import { createTickets } from '../services/tickets.ts';
-import type { User } from '../services/users.ts';
+import { checkKeptHere, type User } from '../services/users.ts';
 import { proposalModel, recoveryModel } from '../views/models/second-factor.ts';
 import * as schemas from './access-schemas.ts';
 import { ownUser } from './account.ts';
@@ -74,15 +74,22 @@ export function registerSecondFactor(app: App, deps: Deps, entrance: Entrance): 
 
   // ── one's own ──
 
-  app.post('/account/second-factor', { schema: { body: schemas.CurrentBody } }, async (request, reply) => {
+  /** @throws Problem `conflict` for who signs in elsewhere */
+  function ownUserHere(request: FastifyRequest): User {
     const user = ownUser(request, deps);
+    checkKeptHere(user);
+    return user;
+  }
+
+  app.post('/account/second-factor', { schema: { body: schemas.CurrentBody } }, async (request, reply) => {
+    const user = ownUserHere(request);
     await entrance.check(request, user.name, request.body.current);
     const proposal = secondFactors.propose(user);
     return sendProposal(request, reply, proposals.give({ user: user.id, ...proposal }), proposal);
   });
 
   app.post('/account/second-factor/confirm', { schema: { body: schemas.ConfirmBody } }, async (request, reply) => {
-    const user = ownUser(request, deps);
+    const user = ownUserHere(request);
     noteFor(request, user.name);
     const { ticket, code } = request.body;
     const proposal = proposals.look(ticket);
@@ -130,7 +137,7 @@ export function registerSecondFactor(app: App, deps: Deps, entrance: Entrance): 
   }
 
   app.post('/account/second-factor/remove', { schema: { body: schemas.RemoveFactorBody } }, async (request, reply) => {
-    const user = ownUser(request, deps);
+    const user = ownUserHere(request);
     await entrance.check(request, user.name, request.body.current);
     await takeCode(request, user, request.body.code);
     await secondFactors.removeApp(user.id);
@@ -145,7 +152,7 @@ export function registerSecondFactor(app: App, deps: Deps, entrance: Entrance): 
   }
 
   app.post('/account/recovery-codes', { schema: { body: schemas.CurrentBody } }, async (request, reply) => {
-    const user = ownUser(request, deps);
+    const user = ownUserHere(request);
     if (!entrance.needsMore(user)) throw new Problem('conflict', 'Set up an app or a passkey first.');
     await entrance.check(request, user.name, request.body.current);
     return sendCodes(request, reply, await secondFactors.renewCodes(user.id), 'The old recovery codes are void.');
@@ -193,14 +200,14 @@ export function registerSecondFactor(app: App, deps: Deps, entrance: Entrance): 
       },
     },
     async (request) => {
-      const user = ownUser(request, deps);
+      const user = ownUserHere(request);
       await entrance.check(request, user.name, request.body.current);
       return passkeys.beginToAdd(user, partyOf(request));
     },
   );
 
   app.post('/account/passkeys', { schema: { body: schemas.NewPasskeyBody } }, async (request, reply) => {
-    const user = ownUser(request, deps);
+    const user = ownUserHere(request);
     noteFor(request, user.name);
     const { ticket, response, name } = request.body;
     await passkeys.add(user, partyOf(request), { ticket, response: toResponse(response), name });
@@ -210,7 +217,7 @@ export function registerSecondFactor(app: App, deps: Deps, entrance: Entrance): 
   const removal = { params: schemas.AccessParams, body: schemas.CurrentBody };
 
   app.post('/account/passkeys/:n/remove', { schema: removal }, async (request, reply) => {
-    const user = ownUser(request, deps);
+    const user = ownUserHere(request);
     await entrance.check(request, user.name, request.body.current);
     await passkeys.remove(user.id, Number((request.params as Static<typeof schemas.AccessParams>).n));
     await dropUnneeded(user);

@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { checkNewPassword } from '../services/passwords.ts';
-import type { User, UserChange } from '../services/users.ts';
+import { checkKeptHere, type User, type UserChange } from '../services/users.ts';
 import { userFormModel, userListModel } from '../views/models/access.ts';
 import * as schemas from './access-schemas.ts';
 import { noteFor } from './audit.ts';
@@ -91,6 +91,7 @@ export function registerUsers(app: App, deps: Deps): void {
       const words = 'Nobody can lock themselves or change their own role and what they see: another admin can.';
       throw new Problem('conflict', words);
     }
+    if (wanted.password || (next.role !== undefined && next.role !== before.role)) checkKeptHere(before);
     if (wanted.password) checkNewPassword(wanted.password, before.name);
     const user = await users.change(id, next);
     if (wanted.password) await users.setPassword(id, wanted.password);
@@ -169,11 +170,12 @@ const toChange = ({ role, projects, locked }: Static<typeof schemas.UserChangeBo
   ...(locked !== undefined && { locked: isTicked(locked) }),
 });
 
-const toPlain = ({ id, name, role, scope, locked, createdAt }: User) => ({
+const toPlain = ({ id, name, role, scope, locked, origin, createdAt }: User) => ({
   id,
   username: name,
   role,
   projects: scope === null ? null : [...scope],
   locked,
+  origin,
   createdAt: new Date(createdAt).toISOString(),
 });

@@ -140,7 +140,7 @@ export type AlertNotificationsTable = {
   result: string;
 };
 
-/** A user; `scope` is JSON, null for everything. */
+/** A user; `scope` is JSON, null for everything; `origin` and `subject` are of who is kept elsewhere. */
 export type UsersTable = {
   id: Generated<number>;
   name: string;
@@ -150,6 +150,8 @@ export type UsersTable = {
   locked: number;
   created_at: number;
   password_at: number;
+  origin: string | null;
+  subject: string | null;
 };
 
 /** A session by the hash of its id; `data` is JSON. */

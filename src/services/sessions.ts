@@ -20,6 +20,15 @@ export type Sessions = ReturnType<typeof createSessions>;
 export function createSessions({ db }: Database, now: () => number = Date.now) {
   const listeners = new Map<string, Set<() => void>>();
 
+  function listen(key: string, listener: () => void): () => void {
+    const known = listeners.get(key) ?? new Set();
+    listeners.set(key, known.add(listener));
+    return () => {
+      known.delete(listener);
+      if (known.size === 0 && listeners.get(key) === known) listeners.delete(key);
+    };
+  }
+
   async function end(ids: readonly string[]): Promise<void> {
     if (ids.length === 0) return;
     await db.deleteFrom('sessions').where('id', 'in', ids).execute();
@@ -79,6 +88,7 @@ export function createSessions({ db }: Database, now: () => number = Date.now) {
       const rows = await db.selectFrom('sessions').select('id').where('user', '=', user).execute();
       const kept = except === undefined ? undefined : keyOf(except);
       await end(rows.map(({ id }) => id).filter((id) => id !== kept));
+      for (const listener of listeners.get(userKey(user)) ?? []) listener();
     },
 
     /** What a user has open, the one seen last first. */
@@ -99,17 +109,14 @@ export function createSessions({ db }: Database, now: () => number = Date.now) {
     },
 
     /** Calls back when a session ends by somebody's doing. Returns how to stop. */
-    onEnd(id: string, listener: () => void): () => void {
-      const key = keyOf(id);
-      const known = listeners.get(key) ?? new Set();
-      listeners.set(key, known.add(listener));
-      return () => {
-        known.delete(listener);
-        if (known.size === 0 && listeners.get(key) === known) listeners.delete(key);
-      };
-    },
+    onEnd: (id: string, listener: () => void) => listen(keyOf(id), listener),
+
+    /** Calls back when all of a user's end, also for who has none, as a proxy signs them in. Returns how to stop. */
+    onEndAll: (user: number, listener: () => void) => listen(userKey(user), listener),
   };
 }
+
+const userKey = (user: number) => `user ${user}`;
 
 /** Under which a session is kept and shown. Its 256 random bits need no slow hash. */
 export const keyOf = (id: string) => createHash('sha256').update(id).digest('hex');

@@ -14,7 +14,14 @@ export type User = {
   locked: boolean;
   createdAt: number;
   passwordAt: number;
+  /** Where somebody is kept who is not kept here: the issuer of an OpenID provider, or `proxy`. */
+  origin: string | null;
+  /** How they are known there. */
+  subject: string | null;
 };
+
+/** Somebody who has signed in elsewhere, and the role that they have by that. */
+export type Arrival = { origin: string; subject: string; name: string; role: Role };
 
 /** What is said of a new user, and what can be changed of one. */
 export type NewUser = { name: string; password: string; role: Role; scope: Scope };
@@ -40,6 +47,9 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
 
   const named = (name: string) => [...byId.values()].find((user) => isSameName(user.name, name));
 
+  const ofOrigin = (origin: string, subject: string) =>
+    [...byId.values()].find((user) => user.origin === origin && user.subject === subject);
+
   /** @throws Problem `not_found` */
   function get(id: number): User {
     const user = byId.get(id);
@@ -49,20 +59,20 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
 
   /** @throws Problem `invalid`, `conflict` */
   async function add({ name: wanted, password, role, scope }: NewUser): Promise<User> {
-    // Some keyboards send letters and their accents apart.
-    const name = wanted.trim().normalize('NFC');
-    if (!namePattern.test(name) || tokenPattern.test(name)) {
-      throw new Problem(
-        'invalid',
-        'username: takes 1 to 64 letters, digits, spaces and "_.@+-", and not "token" first.',
-      );
-    }
+    const name = checkName(wanted);
     checkNewPassword(password, name);
     const hash = await passwords.hash(password);
     return inTurn(() => insert(name, hash, role, scope));
   }
 
-  async function insert(name: string, hash: string, role: Role, scope: Scope): Promise<User> {
+  /** @throws Problem `conflict` */
+  async function insert(
+    name: string,
+    hash: string,
+    role: Role,
+    scope: Scope,
+    place: Pick<User, 'origin' | 'subject'> = { origin: null, subject: null },
+  ): Promise<User> {
     if (named(name)) throw new Problem('conflict', `There is a user ${name} already.`);
     if (byId.size >= maxUsers) throw new Problem('conflict', `There are ${maxUsers} users already, which is the most.`);
     const now = Date.now();
@@ -74,10 +84,32 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
       locked: 0,
       created_at: now,
       password_at: now,
+      ...place,
     };
     const user = toUser(await db.insertInto('users').values(values).returningAll().executeTakeFirstOrThrow());
     byId.set(user.id, user);
     return user;
+  }
+
+  /**
+   * The user who has signed in elsewhere, made where there is none yet, with the role that they have there now. They are
+   * known by their origin and subject: a name that is somebody else's makes nobody that one.
+   * @throws Problem `invalid` for a name that nobody can have, `conflict` for one that somebody else has
+   */
+  async function arrive(arrival: Arrival): Promise<User> {
+    const known = ofOrigin(arrival.origin, arrival.subject);
+    if (known?.role === arrival.role) return known;
+    return inTurn(() => welcome(arrival));
+  }
+
+  async function welcome({ origin, subject, name, role }: Arrival): Promise<User> {
+    const known = ofOrigin(origin, subject);
+    if (!known) return insert(checkName(name), '', role, null, { origin, subject });
+    // Even the last admin may lose that there: what counts is what they may now.
+    const next = { ...known, role };
+    await db.updateTable('users').set({ role }).where('id', '=', known.id).execute();
+    byId.set(known.id, next);
+    return next;
   }
 
   /** @throws Problem `not_found`, or `conflict` for the last admin */
@@ -106,6 +138,7 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
 
   /** @throws Problem `not_found`, `invalid` */
   async function setPassword(id: number, password: string): Promise<void> {
+    checkKeptHere(get(id));
     checkNewPassword(password, get(id).name);
     const hash = await passwords.hash(password);
     await inTurn(() => replacePassword(id, hash));
@@ -129,7 +162,9 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
   }
 
   async function passwordOf(id = 0): Promise<string | undefined> {
-    return (await db.selectFrom('users').select('password').where('id', '=', id).executeTakeFirst())?.password;
+    return (
+      (await db.selectFrom('users').select('password').where('id', '=', id).executeTakeFirst())?.password || undefined
+    );
   }
 
   /** @throws Problem `conflict` where nobody else could change anything here */
@@ -145,11 +180,32 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
     named,
     get,
     add,
+    arrive,
+    /** The user whom another place knows by a subject, if they have been here. */
+    ofOrigin: ({ origin, subject }: Pick<Arrival, 'origin' | 'subject'>) => ofOrigin(origin, subject),
     change,
     remove,
     setPassword,
     verify,
   };
+}
+
+/** @throws Problem `invalid` */
+function checkName(wanted: string): string {
+  // Some keyboards send letters and their accents apart.
+  const name = wanted.trim().normalize('NFC');
+  if (namePattern.test(name) && !tokenPattern.test(name)) return name;
+  const words = 'username: takes 1 to 64 letters, digits, spaces and "_.@+-", and not "token" first.';
+  throw new Problem('invalid', words);
+}
+
+/**
+ * Refuses what only makes sense for who signs in here.
+ * @throws Problem `conflict`
+ */
+export function checkKeptHere({ name, origin }: User): void {
+  if (origin === null) return;
+  throw new Problem('conflict', `${name} signs in elsewhere: password, second factor and role are kept there.`);
 }
 
 const isRuling = ({ role, locked, scope }: User) => role === 'admin' && !locked && scope === null;
@@ -174,5 +230,7 @@ function toUser(row: Selectable<UsersTable>): User {
     locked: row.locked === 1,
     createdAt: row.created_at,
     passwordAt: row.password_at,
+    origin: row.origin,
+    subject: row.subject,
   };
 }

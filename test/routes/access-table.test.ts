@@ -22,6 +22,9 @@ const needs: Record<string, readonly string[]> = {
     'POST /login/second',
     'GET /login/passkey/options',
     'POST /login/passkey',
+    'GET /login/oidc',
+    'GET /login/oidc/callback',
+    'GET /login/oidc/out',
   ],
   // Nobody needs a role for what is their own.
   oneself: [
@@ -222,7 +225,7 @@ async function walk(app: TestApp, routes: Iterable<string>, { headers, may }: As
     const [method = '', path = ''] = route.split(' ');
     const answer = await app.send(method, addressOf(path), headers);
     // Who is not waited for is sent to the sign-in.
-    const outcome = path === '/login/second' ? 'allowed' : outcomeOf(method, answer);
+    const outcome = /^\/login\/(second|oidc)/.test(path) ? 'allowed' : outcomeOf(method, answer);
     const wanted = expected(needOf(route), may, isReadOnly);
     const isRight = outcome === wanted && answer.status < 500;
     return isRight ? [] : [`${route}: ${outcome} (${answer.status}), not ${wanted}`];

@@ -44,7 +44,13 @@ export function accountModel(
   const { base, now } = context;
   return {
     ...toShared(context),
-    account: { name: user.name, role: roleWords[user.role], scope: user.scope && scopeText(user.scope) },
+    account: {
+      name: user.name,
+      role: roleWords[user.role],
+      scope: user.scope && scopeText(user.scope),
+      origin: user.origin,
+      outHref: user.origin === null || user.origin === 'proxy' ? null : `${base}/login/oidc/out`,
+    },
     factors: factorsModel(factors, context),
     sessions: open.map(({ id, client, startedAt, seenAt }) => ({
       client,
@@ -65,6 +71,7 @@ export function userListModel(users: readonly User[], hasFactor: (user: User) =>
     newHref: `${base}/users/new`,
     users: users.map((user) => ({
       hasFactor: hasFactor(user),
+      origin: user.origin,
       name: user.name,
       href: `${base}/users/${user.id}`,
       role: user.role,
@@ -84,6 +91,7 @@ export function userFormModel(user: User | undefined, hasFactor: boolean, contex
     form: {
       title: user ? user.name : 'New user',
       isNew: user === undefined,
+      origin: user?.origin ?? null,
       action: href,
       cancelHref: `${base}/users`,
       removeHref: user ? `${href}/remove` : null,
