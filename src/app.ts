@@ -25,6 +25,9 @@ import { registerAssets } from './routes/assets.ts';
 import { auditRequests, registerAudit } from './routes/audit.ts';
 import { registerContainers } from './routes/containers.ts';
 import { registerDashboard } from './routes/dashboard.ts';
+import { registerEmbed } from './routes/embed.ts';
+import { admitByLink, dropCredentials, sendEmbedHeaders } from './routes/embed-headers.ts';
+import { registerEmbeds } from './routes/embeds.ts';
 import { createEntrance } from './routes/entrance.ts';
 import { registerErrors, sendBare } from './routes/errors.ts';
 import { registerEvents } from './routes/events.ts';
@@ -34,7 +37,8 @@ import { registerHealth } from './routes/health.ts';
 import { identify, sessionOptions } from './routes/identity.ts';
 import { registerImageWork } from './routes/image-work.ts';
 import { registerImages } from './routes/images.ts';
-import { drainSockets, registerLive } from './routes/live.ts';
+import { registerLive } from './routes/live.ts';
+import { createSockets, drainSockets } from './routes/live-sockets.ts';
 import { registerLogs } from './routes/logs.ts';
 import { registerMergedLogs } from './routes/merged-logs.ts';
 import { createMessages } from './routes/messages.ts';
@@ -65,6 +69,7 @@ import { createCredentialStore } from './services/credentials.ts';
 import { openDatabase } from './services/database.ts';
 import { createDiskUsage } from './services/disk-usage.ts';
 import { createDocker, type EngineTimeouts } from './services/docker.ts';
+import { createEmbeds } from './services/embeds.ts';
 import { createEngineRights } from './services/engine-rights.ts';
 import type { LastFigures } from './services/event-types.ts';
 import { createGuardedPost } from './services/guarded-post.ts';
@@ -172,10 +177,10 @@ export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App
   return app;
 }
 
-/** A request as the log has it: without the code of a setup, which would let in whoever reads the log. */
+/** A request as the log has it: without the code of a setup and an embed's link, which let in whoever reads them. */
 const toLogged = ({ method, url, host, ip }: { method: string; url: string; host: string; ip: string }) => ({
   method,
-  url: url.replace(/([?&]code=)[^&]*/g, '$1…'),
+  url: url.replace(/([?&]code=)[^&]*/g, '$1…').replace(/(\/embed\/)[^/?]+|(?<=\/)[\w-]{43}(?=[/?]|$)/g, '$1…'),
   host,
   remoteAddress: ip,
 });
@@ -308,6 +313,7 @@ async function openAccess(
     users,
     sessions: createSessions(database),
     tokens: await createTokens(database),
+    embeds: await createEmbeds(database),
     setupCode: isNew && password === '' ? createSetupCode() : undefined,
     signInLimit: createSignInLimit(),
     secondFactors: await createSecondFactors(database, secretBox),
@@ -497,9 +503,11 @@ async function registerGuards(app: App, config: Config, services: Services) {
   app.addHook('onSend', async (request, reply) => {
     sendOwnHeaders(reply);
     allowEmbedding(request, reply, config);
+    sendEmbedHeaders(request, reply);
   });
   await app.register(fastifyHelmet, helmetOptions(config));
   await app.register(fastifyRateLimit, rateLimitOptions(config));
+  app.addHook('onRequest', async (request) => dropCredentials(request));
   await app.register(fastifyCookie);
   await app.register(fastifySession, sessionOptions({ config, sessions: services.sessions }));
   await app.register(fastifyFormbody, { bodyLimit });
@@ -510,17 +518,20 @@ async function registerGuards(app: App, config: Config, services: Services) {
     checkForwarded(request);
     checkHost(request, config);
     checkSite(request);
-    checkUpgrade(request, config);
+    checkUpgrade(request);
     const { access, isForLimited = false } = request.routeOptions.config;
-    request.principal = await identify(request, { config, ...services }).catch((error: unknown) => {
-      if (access === 'public' && isProblem(error)) return undefined;
-      throw error;
-    });
+    if (access === 'embed') request.principal = await admitByLink(request, services.embeds);
+    else
+      request.principal = await identify(request, { config, ...services }).catch((error: unknown) => {
+        if (access === 'public' && isProblem(error)) return undefined;
+        throw error;
+      });
     if (!access) return;
     checkAccess(access, request.principal, rights);
     checkScope(isForLimited, request.principal);
   });
   app.decorateRequest('principal');
+  app.decorateRequest('embed');
   await app.register(fastifySwagger, openApiOptions);
 }
 
@@ -577,8 +588,11 @@ async function registerRoutes(app: App, config: Config, services: Services, rend
   registerSingleSignOn(app, deps, entrance);
   registerUsers(app, deps);
   registerTokens(app, deps);
+  registerEmbeds(app, deps);
   registerAudit(app, deps);
-  registerLive(app, deps, depsOf);
+  const sockets = createSockets(deps);
+  registerLive(app, deps, depsOf, sockets);
+  registerEmbed(app, deps, depsOf, sockets);
   app.get('/', (_request, reply) => reply.redirect(`${config.basePath}/containers`, 302));
   app.get('/api/openapi.json', () => app.swagger());
 }

@@ -11,6 +11,7 @@ import type { Attention } from './services/attention.ts';
 import type { Audit } from './services/audit.ts';
 import type { DiskUsage } from './services/disk-usage.ts';
 import type { DockerPort } from './services/docker.ts';
+import type { Embeds } from './services/embeds.ts';
 import type { EngineRights } from './services/engine-rights.ts';
 import type { History } from './services/history.ts';
 import type { Inventory } from './services/inventory.ts';
@@ -64,6 +65,7 @@ export type Deps = {
   users: Users;
   sessions: Sessions;
   tokens: Tokens;
+  embeds: Embeds;
   /** Undefined where nobody has to set anything up. */
   setupCode: SetupCode | undefined;
   signInLimit: SignInLimit;

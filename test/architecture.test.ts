@@ -143,7 +143,7 @@ t.test('packages that have one door have no other', async (t) => {
 
 t.test('a route imports no other for its own work', async (t) => {
   const shared =
-    /^routes\/(pages|cookies|schemas|guards|access|access-schemas|audit|identity|own-path|entrance|account|login-pages|relying-party|scope-field|container-json|messages|assets|errors|reader-limit|log-downloads|log-links|log-subjects|merged-log-query|operation-answers|operation-json|event-json|alert-json|alert-schemas|registry-login|stats-query)\.ts$/;
+    /^routes\/(pages|cookies|schemas|guards|access|access-schemas|audit|identity|own-path|entrance|account|login-pages|relying-party|scope-field|container-json|messages|assets|errors|reader-limit|log-downloads|log-links|log-subjects|merged-log-query|operation-answers|operation-json|event-json|alert-json|alert-schemas|registry-login|stats-query|end-field|embed-headers|live-sockets)\.ts$/;
   const others = all.filter(
     ({ from, to, isType }) => from.startsWith('routes/') && to.startsWith('routes/') && !isType && !shared.test(to),
   );

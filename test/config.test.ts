@@ -408,6 +408,9 @@ t.test('the log is one JSON object a line, with the request id that a person rea
   const url = await ready(run);
   engine.faults.status(500, '{"message":"broken"}', 'application/json', { path: /web|[0-9a-f]{64}\/json/ });
   await call(`${url}/setup?code=one-time-code`, 'GET');
+  const link = 'L'.repeat(43);
+  for (const path of [`/embed/${link}/fragment?theme=dark`, `/%65mbed/${link}`, `/embed/${link}`])
+    await call(url + path, 'GET');
   const { status, headers } = await call(`${url}/api/containers/web`, 'GET');
   t.equal(status, 502);
   const id = headers['x-request-id'] ?? 'none';
@@ -424,6 +427,8 @@ t.test('the log is one JSON object a line, with the request id that a person rea
   for (const line of lines) t.type(JSON.parse(line), 'object');
   t.match(run.out(), '/setup?code=…');
   t.notMatch(run.out(), 'one-time-code', 'what lets somebody in is not written down');
+  t.match(run.out(), '/embed/…/fragment?theme=dark');
+  t.notMatch(run.out(), link, 'nor is the link of an embed');
 });
 
 t.test('a database that can not be opened is told in one line', async (t) => {

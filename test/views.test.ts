@@ -5,6 +5,7 @@ import { createEta } from '../src/render.ts';
 import type { AlertState, Channel, Notification, Rule } from '../src/services/alert-types.ts';
 import { type Container, toContainer } from '../src/services/containers.ts';
 import type { EngineContainerDetail, EngineImageDetail } from '../src/services/docker-types.ts';
+import type { EmbedView } from '../src/services/embed-views.ts';
 import type { KeptEvent, Mark } from '../src/services/event-types.ts';
 import { createSearch } from '../src/services/log-search.ts';
 import type { LogLine } from '../src/services/logs.ts';
@@ -29,6 +30,8 @@ import { groupModel, listModel, projectPageModel, projectSlug, rowModel } from '
 import type { Can, ViewContext } from '../src/views/models/context.ts';
 import { type DashboardInput, dashboardModel } from '../src/views/models/dashboard.ts';
 import { diskModel } from '../src/views/models/disk.ts';
+import { embedListModel } from '../src/views/models/embed-list.ts';
+import { badgeModel, logModel, tableModel, tileModel } from '../src/views/models/embeds.ts';
 import { eventListModel, eventModel, eventPageModel } from '../src/views/models/events.ts';
 import {
   type Image,
@@ -426,6 +429,41 @@ function templates(text: string, can: Can = all): Record<string, object> {
     ...eventTemplates(text, view),
     ...alertTemplates(text, view),
     ...accessTemplates(text, view),
+    ...embedTemplates(text, view),
+  };
+}
+
+/** What embeds show in pages elsewhere, and the page of their links, with one that was just made. */
+function embedTemplates(text: string, view: ViewContext) {
+  const frame = (look: EmbedView['look']) =>
+    ({ id: 3, view: { look, of: 'project', name: text }, theme: 'dark' }) as const;
+  const member = { container: container({ name: text }), figures };
+  const { embed: badge } = badgeModel(frame('badge'), member, view.now);
+  const tile = tileModel(frame('tile'), member, view.now);
+  const table = tableModel(frame('table'), [member], view.now);
+  const who = () => ({ label: text, hue: 2 });
+  const log = logModel(frame('log'), [line(text), { gap: { lines: 3 }, container: id }], who, [text]);
+  const moments = { createdAt: view.now - 9_000, usedAt: view.now - 5_000, expiresAt: view.now - 1_000 };
+  const embed = { id: 3, view: frame('badge').view, origins: [text], owner: text, ...moments };
+  const made = { embed, view: text, url: `https://docker.example/embed/${text}`, link: 'A'.repeat(43) };
+  return {
+    'fragments/embed/embed': log,
+    'fragments/embed/badge': { badge: badge.badge },
+    'fragments/embed/figures': { figures: tile.embed.figures },
+    'fragments/embed/glyph': { glyph: text },
+    'fragments/embed/state': { state: tile.embed.state },
+    'fragments/embed/table': table,
+    'layouts/embed': {
+      base: '/sub',
+      assets: { css: '/sub/app.css', js: '/sub/app.js', embedCss: '/sub/embed.css' },
+      theme: 'dark',
+      refreshSeconds: 10,
+      title: text,
+      live: `/sub/embed/${text}/live`,
+      coloursHref: '/sub/embed/x/colours.css',
+      fragmentHtml: '',
+    },
+    'pages/embeds': embedListModel({ rows: [{ embed, view: text }], names: [text], view: `badge:${text}`, made }, view),
   };
 }
 
@@ -727,7 +765,8 @@ t.test('Foreign text does no harm in any template', async (t) => {
   for (const [name, data] of Object.entries(templates(hostile))) {
     const html = eta.render(name, data);
     const wrong = tagsOf(html).filter((tag) => {
-      const isOurScript = tag === '<script defer src="/sub/app.js">';
+      const isOurScript =
+        tag === '<script defer src="/sub/app.js">' || tag.startsWith('<iframe class="embed-preview" src="/sub/embed/A');
       const quoted = tag.replace(/"[^"]*"|'[^']*'/g, '""');
       return (/^<(script|img|style|iframe)/i.test(tag) && !isOurScript) || /\s(on\w+|style)\s*=/i.test(quoted);
     });

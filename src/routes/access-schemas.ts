@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
 import { auditResults } from '../services/audit.ts';
 import { capabilities, roles } from '../services/capabilities.ts';
+import { embedKinds } from '../services/embed-views.ts';
 import { passwordLength } from '../services/passwords.ts';
 import { oneOf } from './schemas.ts';
 
@@ -84,6 +85,38 @@ const tokenFields = {
 };
 export const Token = Type.Object(tokenFields);
 export const NewToken = Type.Object({ ...tokenFields, token: Type.String({ description: 'told this once' }) });
+
+const origin = Type.String({ maxLength: 300 });
+/** A view as one text, or in two parts as a form sends it. */
+export const NewEmbedBody = Type.Object({
+  view: Type.Optional(
+    Type.String({
+      maxLength: 300,
+      description:
+        '`container:<name or id>`, `stats:…`, `logs:…`, `badge:…`, `project:<name>`, `logs:project:…`, `badge:project:…`',
+    }),
+  ),
+  kind: Type.Optional(oneOf(embedKinds.map(([prefix]) => prefix))),
+  name: Type.Optional(Type.String({ maxLength: 255 })),
+  origins: Type.Optional(
+    Type.Union([Type.Array(origin, { maxItems: 100 }), Type.String({ maxLength: 8_000 })], {
+      description: 'which pages may frame and fetch it, such as `https://wiki.example`; none for servers alone',
+    }),
+  ),
+  expiresAt: Type.Optional(nullable(Type.String({ maxLength: 40, description: 'RFC 3339, or a date' }))),
+});
+export const EmbedsQuery = Type.Object({ view: Type.String({ maxLength: 300, default: '' }) });
+const embedFields = {
+  id: Type.Integer(),
+  view: Type.String(),
+  origins: Type.Array(Type.String()),
+  owner: Type.String(),
+  createdAt: time,
+  expiresAt: nullable(time),
+  usedAt: nullable(time),
+};
+export const Embed = Type.Object(embedFields);
+export const NewEmbed = Type.Object({ ...embedFields, url: Type.String({ description: 'told this once' }) });
 
 export const Removed = Type.Object({ id: Type.Integer(), removed: Type.Literal(true) });
 

@@ -4,9 +4,10 @@ import type { EngineRights } from '../services/engine-rights.ts';
 import type { Can } from '../views/models/context.ts';
 
 /**
- * What a route asks for: a capability, a sign-in (`self`: what everybody may do with what is their own), or nothing.
+ * What a route asks for: a capability, a sign-in (`self`: what everybody may do with what is their own), an embed link and
+ * nothing else (`embed`), or nothing.
  */
-export type Access = Capability | 'self' | 'public';
+export type Access = Capability | 'self' | 'embed' | 'public';
 
 /**
  * The access table: every route by method and path, and the capability that it asks for. A route that is not here does
@@ -62,6 +63,21 @@ const routes: Record<string, Access> = {
   'POST /api/tokens': 'admin',
   'POST /tokens/:n/remove': 'admin',
   'DELETE /api/tokens/:n': 'admin',
+
+  'GET /embeds': 'admin',
+  'GET /api/embeds': 'admin',
+  'POST /embeds': 'admin',
+  'POST /api/embeds': 'admin',
+  'POST /embeds/:n/remove': 'admin',
+  'DELETE /api/embeds/:n': 'admin',
+
+  'GET /embed/:link': 'embed',
+  'GET /embed/:link/fragment': 'embed',
+  'OPTIONS /embed/:link/fragment': 'embed',
+  'GET /embed/:link/badge.svg': 'embed',
+  'GET /embed/:link/colours.css': 'embed',
+  'GET /embed/:link/live': 'embed',
+  'GET /embed.css': 'public',
 
   'GET /audit': 'admin',
   'GET /fragments/audit': 'admin',
@@ -291,7 +307,10 @@ const topicsForLimited = new Set([
 export function isRouteForLimited(methods: readonly string[], path: string): boolean {
   const access = accessOfRoute(methods, path);
   return (
-    access === 'public' || access === 'self' || methods.every((method) => routesForLimited.has(keyOf(method, path)))
+    access === 'public' ||
+    access === 'self' ||
+    access === 'embed' ||
+    methods.every((method) => routesForLimited.has(keyOf(method, path)))
   );
 }
 
@@ -333,6 +352,10 @@ export function checkAccess(
   rights: Pick<EngineRights, 'reasonAgainst'>,
 ): void {
   if (access === 'public') return;
+  if ((access === 'embed') !== (principal?.kind === 'embed')) {
+    throw new Problem('not_found', 'There is no such embed link, or it has ended.');
+  }
+  if (access === 'embed') return;
   if (!principal)
     throw new Problem('unauthenticated', 'Sign in first, or send a token that is known and has not ended.');
   if (access === 'self') return;

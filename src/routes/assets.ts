@@ -11,7 +11,7 @@ type Asset = { name: string; type: string; encoded: Record<Encoding, () => Buffe
 type Encoding = 'plain' | 'gzip' | 'br';
 
 /** Where the pages' style sheet and script are served; the addresses change with their content. */
-export type AssetUrls = { css: string; js: string };
+export type AssetUrls = { css: string; js: string; embedCss: string };
 
 const publicFile = (name: string) => readFileSync(new URL(`../../public/${name}`, import.meta.url));
 
@@ -57,6 +57,7 @@ function readAssets() {
   const script = Buffer.concat(scripts.flatMap((part) => [withoutSourceMap(part), newline]));
   return {
     css: toAsset('app', 'css', 'text/css; charset=utf-8', publicFile('app.css')),
+    embedCss: toAsset('embed', 'css', 'text/css; charset=utf-8', publicFile('embed.css')),
     js: toAsset('app', 'js', 'text/javascript; charset=utf-8', script),
   };
 }
@@ -91,5 +92,15 @@ export function registerAssets(app: FastifyInstance, base: string): AssetUrls {
     );
   }
 
-  return { css: `${base}/assets/${assets.css.name}`, js: `${base}/assets/${assets.js.name}` };
+  // Pages elsewhere link to it by hand, so its address never changes.
+  app.get('/embed.css', { config: { rateLimit: false } }, async (_request, reply) =>
+    reply
+      .header('cache-control', 'public, max-age=3600')
+      .header('cross-origin-resource-policy', 'cross-origin')
+      .type(assets.embedCss.type)
+      .send(await assets.embedCss.encoded.plain()),
+  );
+
+  const urlOf = ({ name }: Asset) => `${base}/assets/${name}`;
+  return { css: urlOf(assets.css), js: urlOf(assets.js), embedCss: urlOf(assets.embedCss) };
 }

@@ -48,11 +48,13 @@ export function auditRequests(app: App, audit: Audit, inventory: Known): void {
     const isRefused = refusals.has(reply.statusCode) || (isChange && reply.statusCode === 429);
     if (!isRefused && !isChange) return;
     const result: AuditResult = isRefused ? 'refused' : reply.statusCode < 400 ? 'done' : 'failed';
+    // An embed link lets in whoever reads it.
+    const params = access === 'embed' ? [] : Object.values((request.params as Record<string, string>) ?? {});
     const entry = {
       actor: request.principal?.name ?? '',
       client: request.ip,
       action: `${request.method} ${path ?? 'unknown'}`,
-      target: request.auditTarget || Object.values((request.params as Record<string, string>) ?? {}).join(' '),
+      target: request.auditTarget || params.join(' '),
       result,
       detail: String(reply.statusCode),
       container: request.auditContainer || containerOf(request, inventory),

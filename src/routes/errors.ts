@@ -66,6 +66,8 @@ export function registerErrors(app: App, deps: Deps): void {
     if (problem.code === 'unauthenticated' && isPage(request)) return sendToLogin(request, reply);
     reply.code(problem.status);
     if (problem.code === 'rate_limited' && !reply.hasHeader('retry-after')) reply.header('retry-after', retrySeconds);
+    // Whoever has a link has not signed in: nothing of a page of ours is told, whatever a browser sends along.
+    if (request.routeOptions.config.access === 'embed') return sendBare(problem, request, reply);
     if (isBelow(request, 'api')) return sendJson(problem, request, reply);
     if (isBelow(request, 'fragments') || isHtmx(request)) return sendMessages(problem, request, reply, deps);
     return sendErrorPage(problem, request, reply, deps);

@@ -7,6 +7,7 @@ import { Problem } from '../errors.ts';
 const hostPattern = /^(?:[\w.-]{1,253}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?$/i;
 /** Traefik names those of sockets in its own way. */
 const protocols = new Set(['http', 'https', 'ws', 'wss']);
+const socketPaths = new Set(['/live', '/embed/:link/live']);
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
@@ -52,14 +53,14 @@ export function checkSite(request: FastifyRequest): void {
 }
 
 /**
- * Refuses a socket that another site's page opens, and one anywhere but at `/live`: the plugin would open it first and
- * close it then.
+ * Refuses a socket that another site's page opens, and one anywhere but where there are some: the plugin would open it
+ * first and close it then.
  * @throws Problem `forbidden`, `invalid`
  */
-export function checkUpgrade(request: FastifyRequest, config: Config): void {
+export function checkUpgrade(request: FastifyRequest): void {
   if (!request.ws) return;
   if (!isSameOrigin(request)) throw new Problem('forbidden', 'Sockets are accepted from pages of this server only.');
-  if (request.routeOptions.url === `${config.basePath}/live`) return;
+  if (socketPaths.has(request.routeOptions.config.path ?? '')) return;
   throw new Problem('invalid', 'There is no WebSocket at this address, only at /live.');
 }
 

@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import { isProblem, Problem } from '../errors.ts';
 import { letIn } from '../services/arrivals.ts';
 import { anybody, capabilitiesOf, type Principal } from '../services/capabilities.ts';
+import type { Embeds } from '../services/embeds.ts';
 import { roleOfGroups } from '../services/group-roles.ts';
 import { idleMs, type Sessions } from '../services/sessions.ts';
 import type { Tokens } from '../services/tokens.ts';
@@ -31,6 +32,7 @@ export type Identities = {
   users: Users;
   sessions: Sessions;
   tokens: Tokens;
+  embeds: Embeds;
   /** Whether an address is of a proxy whose word is taken. */
   isProxy: (address: string | undefined) => boolean;
 };

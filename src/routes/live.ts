@@ -1,6 +1,5 @@
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import type { WebSocket } from 'ws';
 import type { App, Deps } from '../deps.ts';
 import { isProblem, Problem } from '../errors.ts';
 import { openAlerts } from '../feeds/alerts.ts';
@@ -17,7 +16,7 @@ import { openOperation, openOperationList, openOperationsNow } from '../feeds/op
 import { openStats } from '../feeds/stats.ts';
 import type { Principal } from '../services/capabilities.ts';
 import { checkContainerRef } from '../services/docker-gate.ts';
-import type { Connection, Live, Subscription } from '../services/live.ts';
+import type { Subscription } from '../services/live.ts';
 import { cursorBefore, parseLogTime } from '../services/log-cursor.ts';
 import { createSearch } from '../services/log-search.ts';
 import { parsePlaces } from '../services/merged-cursor.ts';
@@ -25,6 +24,7 @@ import type { ViewContext } from '../views/models/context.ts';
 import { accessOfTopic, checkAccess, checkScope, isTopicForLimited } from './access.ts';
 import { renderSumCharts, seriesOf } from './dashboard.ts';
 import { isStillIn, onEnd } from './identity.ts';
+import type { Sockets } from './live-sockets.ts';
 import { chosenLogs, type LogSubject, projectLogs } from './log-subjects.ts';
 import { toLogFilter } from './logs.ts';
 import { sinceOf } from './merged-log-query.ts';
@@ -38,12 +38,6 @@ const maxTopics = 8;
 /** The names of a hundred containers; longer addresses are refused by the server itself. */
 const maxTopicLength = 16_000;
 const defaultLogTail = 100;
-const maxSockets = 2_000;
-const maxSocketsPerClient = 50;
-const heartbeatMs = 30_000;
-const closeGraceMs = 1_000;
-/** Policy violation (RFC 6455, 7.4.1): pages don't come back after it by themselves. */
-const signedOutCode = 1008;
 
 const LiveQuery = Type.Object({
   topic: Type.Union(
@@ -58,14 +52,15 @@ const LiveQuery = Type.Object({
 });
 
 /** What the socket itself needs; what it shows comes from what its asker may see. */
-type SocketDeps = Pick<Deps, 'config' | 'rights' | 'render' | 'live' | 'attention' | 'users' | 'sessions' | 'tokens'>;
+type SocketDeps = Pick<Deps, 'config' | 'rights' | 'render' | 'users' | 'sessions' | 'tokens' | 'embeds'>;
 
 /** Who asks, and with what: everything that a topic is opened with. */
 type Asked = { request: FastifyRequest; deps: Deps; context: () => ViewContext; name: string };
 type Topic = (asked: Asked) => Subscription | Promise<Subscription>;
 
 /** The live socket: topics in its address, HTML in its frames. */
-export function registerLive(app: App, { config, rights, render, live, ...keepers }: SocketDeps, depsOf: DepsOf): void {
+export function registerLive(app: App, deps: SocketDeps, depsOf: DepsOf, sockets: Sockets): void {
+  const { config, rights, render, ...keepers } = deps;
   const identities = { config, ...keepers };
   const renderBatch = createBatchRenderer(render, config.basePath);
   const renderMerged = createMergedRenderer(render, config.basePath);
@@ -250,29 +245,6 @@ export function registerLive(app: App, { config, rights, render, live, ...keeper
     return shareAmong(request.principal, { key: `operations-now:${own ?? ''}`, open });
   }
 
-  const placesTaken = new Map<string, number>();
-
-  /**
-   * Counts a socket to its client, until its connection has ended, however far the upgrade got.
-   * @throws Problem `rate_limited`
-   */
-  function takePlace({ ip, raw }: FastifyRequest) {
-    const taken = placesTaken.get(ip) ?? 0;
-    if (live.figures().connections >= maxSockets) throw new Problem('rate_limited', 'Too many open sockets.');
-    if (taken >= maxSocketsPerClient) {
-      throw new Problem(
-        'rate_limited',
-        `Too many open sockets from this address: ${maxSocketsPerClient} at most. Close some pages.`,
-      );
-    }
-    placesTaken.set(ip, taken + 1);
-    raw.socket.once('close', () => {
-      const left = (placesTaken.get(ip) ?? 1) - 1;
-      if (left > 0) placesTaken.set(ip, left);
-      else placesTaken.delete(ip);
-    });
-  }
-
   const subscriptions = new WeakMap<FastifyRequest, Subscription[]>();
 
   app.get(
@@ -282,7 +254,7 @@ export function registerLive(app: App, { config, rights, render, live, ...keeper
       schema: { querystring: LiveQuery },
       preHandler: async (request) => {
         if (!request.ws) throw new Problem('invalid', 'This address is a WebSocket.');
-        takePlace(request);
+        sockets.takePlace(request);
         const wanted = [(request.query as Static<typeof LiveQuery>).topic].flat();
         const opened = await Promise.all(wanted.map((topic) => subscribe(topic, request)));
         subscriptions.set(request, [
@@ -292,24 +264,11 @@ export function registerLive(app: App, { config, rights, render, live, ...keeper
         ]);
       },
     },
-    (socket, request) => {
-      const leave = live.join(toConnection(socket), subscriptions.get(request) ?? []);
-      const stop = keepAlive(socket, () => isStillIn(request, identities));
-      const signOut = () => socket.close(signedOutCode, 'signed out');
-      const stopWatching = onEnd(request, identities, signOut);
-      // It may have ended before anybody watched it.
-      isStillIn(request, identities).then(
-        (isIn) => isIn || signOut(),
-        () => {},
-      );
-      const lookAway = keepers.attention.hold();
-      socket.on('close', () => {
-        stop();
-        stopWatching();
-        lookAway();
-        leave();
-      });
-    },
+    (socket, request) =>
+      sockets.serve(socket, subscriptions.get(request) ?? [], {
+        isIn: () => isStillIn(request, identities),
+        onEnd: (listener) => onEnd(request, identities, listener),
+      }),
   );
 }
 
@@ -335,18 +294,6 @@ function parse<T extends Type.TSchema>(schema: T, request: FastifyRequest): Stat
   });
 }
 
-function toConnection(socket: WebSocket): Connection {
-  return {
-    send: (frame) => socket.send(frame),
-    buffered: () => socket.bufferedAmount,
-    close(code, reason) {
-      // A frozen browser never answers the closing handshake: the socket ends itself after 30 s, which leaves a slow one
-      // the time to read why it was closed.
-      socket.close(code, reason);
-    },
-  };
-}
-
 /**
  * What is rendered for one is shown to all who may see and do the same: a feed is shared among them alone. Who sees some
  * containers only is shown their own operations, so that nobody shares theirs.
@@ -355,32 +302,4 @@ function shareAmong(principal: Principal | undefined, { key, open }: Subscriptio
   const { capabilities = [], scope = [], name = '' } = principal ?? {};
   const audience = [[...capabilities].sort(), scope, scope === null ? null : name];
   return { key: key === null ? null : `${JSON.stringify(audience)} ${key}`, open };
-}
-
-/** Ends a socket whose far end has gone without a word, or may not look any more. Returns how to stop looking. */
-function keepAlive(socket: WebSocket, mayLook: () => Promise<boolean>): () => void {
-  let isAlive = true;
-  socket.on('pong', () => {
-    isAlive = true;
-  });
-  const timer = setInterval(() => {
-    if (!isAlive) return socket.terminate();
-    isAlive = false;
-    socket.ping();
-    mayLook().then(
-      (may) => may || socket.close(signedOutCode, 'signed out'),
-      // A database that can't answer says nothing about who looks.
-      () => {},
-    );
-  }, heartbeatMs);
-  return () => clearInterval(timer);
-}
-
-/** Closes every socket with 1012, so that browsers come back by themselves, and waits for them 1 s at most. */
-export async function drainSockets(app: App, live: Live): Promise<void> {
-  live.close();
-  const { clients } = app.websocketServer;
-  const closed = [...clients].map((client) => new Promise((resolve) => client.once('close', resolve)));
-  await Promise.race([Promise.all(closed), new Promise((resolve) => setTimeout(resolve, closeGraceMs).unref())]);
-  for (const client of clients) client.terminate();
 }

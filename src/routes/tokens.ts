@@ -1,11 +1,11 @@
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { App, Deps } from '../deps.ts';
-import { Problem } from '../errors.ts';
 import type { Token } from '../services/tokens.ts';
 import { tokenListModel } from '../views/models/access.ts';
 import * as schemas from './access-schemas.ts';
 import { noteFor } from './audit.ts';
+import { toIso, toMoment } from './end-field.ts';
 import { actorOf } from './operation-answers.ts';
 import { sendPage, viewContext } from './pages.ts';
 import { toScope } from './scope-field.ts';
@@ -80,21 +80,11 @@ export function registerTokens(app: App, deps: Deps): void {
   }
 }
 
-/** @throws Problem `invalid` */
-function toMoment(text: string | null | undefined): number | null {
-  if (text === undefined || text === null || text === '') return null;
-  const moment = /^\d{4}-\d\d-\d\d([T ]|$)/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(moment)) throw new Problem('invalid', 'expiresAt: must be a time such as 2027-01-31T12:00:00Z.');
-  return moment;
-}
-
-const iso = (moment: number | null) => (moment === null ? null : new Date(moment).toISOString());
-
 const toJson = ({ scope, createdAt, expiresAt, usedAt, capabilities, ...token }: Token) => ({
   ...token,
   capabilities: [...capabilities],
   projects: scope === null ? null : [...scope],
   createdAt: new Date(createdAt).toISOString(),
-  expiresAt: iso(expiresAt),
-  usedAt: iso(usedAt),
+  expiresAt: toIso(expiresAt),
+  usedAt: toIso(usedAt),
 });

@@ -14,7 +14,7 @@ import { toScope } from './scope-field.ts';
 
 /** Who may sign in, for admins. */
 export function registerUsers(app: App, deps: Deps): void {
-  const { users, sessions, tokens, secondFactors, passkeys, config } = deps;
+  const { users, sessions, tokens, embeds, secondFactors, passkeys, config } = deps;
   const tags = ['access'];
   const params = schemas.AccessParams;
   const numberOf = (request: FastifyRequest) => Number((request.params as Static<typeof params>).n);
@@ -96,7 +96,7 @@ export function registerUsers(app: App, deps: Deps): void {
     const user = await users.change(id, next);
     if (wanted.password) await users.setPassword(id, wanted.password);
     if (isOther || wanted.password) await sessions.endAll(id, isSelf ? request.session.sessionId : undefined);
-    if (!mayMakeTokens(user)) await tokens.removeOf(user.name);
+    if (!mayMakeTokens(user)) await endMade(user);
     return user;
   }
 
@@ -116,7 +116,7 @@ export function registerUsers(app: App, deps: Deps): void {
     // So that no new session begins behind those that end.
     await users.change(user.id, { locked: true });
     await sessions.endAll(user.id);
-    await tokens.removeOf(user.name);
+    await endMade(user);
     return users.remove(user.id);
   }
 
@@ -151,6 +151,12 @@ export function registerUsers(app: App, deps: Deps): void {
   const hasFactor = ({ id }: User) => secondFactors.hasApp(id) || passkeys.has(id);
 
   const toJson = (user: User) => ({ ...toPlain(user), secondFactor: hasFactor(user) });
+
+  /** Ends what somebody made that lets others in. */
+  async function endMade({ name }: User): Promise<void> {
+    await tokens.removeOf(name);
+    await embeds.removeOf(name);
+  }
 
   function goBack(reply: FastifyReply, text: string) {
     deps.messages.leave(reply, [{ kind: 'status', text }]);

@@ -25,7 +25,7 @@ export type Scope = readonly string[] | null;
 export type Principal = {
   /** What is told of them: a user's name, `token <name>`, or the address where nobody signs in. */
   name: string;
-  kind: 'user' | 'token' | 'anybody';
+  kind: 'user' | 'token' | 'anybody' | 'embed';
   /** The user's number; null for who is none. */
   userId: number | null;
   /** The token's number, where it is one. */

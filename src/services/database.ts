@@ -194,6 +194,18 @@ export type PasskeysTable = {
   used_at: number | null;
 };
 
+/** Links that show one view in pages of other sites; `origins` is JSON. */
+export type EmbedsTable = {
+  id: Generated<number>;
+  hash: string;
+  view: string;
+  origins: string;
+  owner: string;
+  created_at: number;
+  expires_at: number | null;
+  used_at: number | null;
+};
+
 /** What somebody did here, or was refused. */
 export type AuditTable = {
   id: Generated<number>;
@@ -227,6 +239,7 @@ export type Schema = {
   users: UsersTable;
   sessions: SessionsTable;
   tokens: TokensTable;
+  embeds: EmbedsTable;
   audit: AuditTable;
   second_factors: SecondFactorsTable;
   recovery_codes: { user: number; hash: string };

@@ -25,6 +25,14 @@ const needs: Record<string, readonly string[]> = {
     'GET /login/oidc',
     'GET /login/oidc/callback',
     'GET /login/oidc/out',
+    'GET /embed.css',
+    // Whoever has a link; these are walked with one that is none.
+    'GET /embed/:link',
+    'GET /embed/:link/fragment',
+    'OPTIONS /embed/:link/fragment',
+    'GET /embed/:link/badge.svg',
+    'GET /embed/:link/colours.css',
+    'GET /embed/:link/live',
   ],
   // Nobody needs a role for what is their own.
   oneself: [
@@ -117,6 +125,10 @@ const needs: Record<string, readonly string[]> = {
     'POST /tokens',
     'POST /tokens/:n/remove',
     'DELETE /tokens/:n',
+    'GET /embeds',
+    'POST /embeds',
+    'POST /embeds/:n/remove',
+    'DELETE /embeds/:n',
     'GET /audit',
   ],
 };

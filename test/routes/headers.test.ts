@@ -46,6 +46,14 @@ const everywhere: Record<string, string | undefined> = {
 const elsewhere: Record<string, Record<string, string>> = {
   '/favicon.svg': { 'cache-control': 'public, max-age=86400' },
   '/favicon.ico': { 'cache-control': 'public, max-age=86400' },
+  '/embed.css': { 'cache-control': 'public, max-age=3600', 'cross-origin-resource-policy': 'cross-origin' },
+  // What good links have is told beside their origins.
+  ...Object.fromEntries(
+    ['', '/fragment', '/badge.svg', '/colours.css', '/live'].map((tail) => [
+      `/embed/:link${tail}`,
+      { 'referrer-policy': 'no-referrer' },
+    ]),
+  ),
 };
 const assetHeaders = {
   'cache-control': 'public, max-age=31536000, immutable',

@@ -82,6 +82,7 @@ function valuesOf(app: TestApp): Record<string, string[]> {
     ':project': ['shop', 'treasury', 'nothing'],
     ':n': ['1', '99'],
     ':file': ['app.css'],
+    ':link': ['A'.repeat(43)],
   };
 }
 

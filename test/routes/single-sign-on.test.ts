@@ -74,6 +74,10 @@ t.test('a role that is another one now ends what was open with the old one', asy
   const { token } = JSON.parse(
     (await first.person.json('POST', '/api/tokens', { name: 'x', capabilities: ['read'] })).text,
   ) as { token: string };
+  const { url } = JSON.parse(
+    (await first.person.json('POST', '/api/embeds', { view: 'container:web', origins: [] })).text,
+  ) as { url: string };
+  t.equal((await app.get(new URL(url).pathname)).status, 200);
   const socket = app.live('/live?topic=containers', { headers: first.person.headers() });
   t.equal(await socket.opened, 101);
   const second = await signIn(app, provider, 'ann', ['staff']);
@@ -81,6 +85,7 @@ t.test('a role that is another one now ends what was open with the old one', asy
   t.equal((await first.person.get('/api/containers')).status, 401);
   t.equal((await second.person.get('/api/users')).status, 403);
   t.equal((await app.get('/api/containers', { authorization: `Bearer ${token}` })).status, 401, 'their tokens too');
+  t.equal((await app.get(new URL(url).pathname)).status, 404, 'and their embed links');
 });
 
 t.test('nobody becomes a user who is kept here by having their name', async (t) => {

@@ -21,4 +21,5 @@ export const addressOf = (path: string) =>
     .replace(':project', 'nothing')
     .replace(':n', '999999')
     .replace(':file', 'nothing.css')
+    .replace(':link', 'A'.repeat(43))
     .replace(':action', path.includes('/alerts/') ? 'test' : 'start');
