@@ -174,7 +174,10 @@ function auditWords({ action, subject, details: { actor, client, result = '', me
     tone,
     title: 'Asked for',
     code: action.startsWith('GET ') ? action : wanted,
-    notes: [`By ${actor || 'somebody who has not signed in'}, from ${client}.`, `${words} (${message}).`],
+    notes: [
+      `${actor === client ? 'From' : `By ${actor || 'somebody who has not signed in'}, from`} ${client}.`,
+      `${words} (${message}).`,
+    ],
   };
 }
 
