@@ -1,4 +1,6 @@
 import t, { type Test } from 'tap';
+import { createEngineRights } from '../../src/services/engine-rights.ts';
+import type { EngineState, InventoryChange } from '../../src/services/inventory.ts';
 import type { FaultMatch } from '../simulated/engine.ts';
 import { createSimulatedEngine } from '../simulated/engine.ts';
 import { type AppOptions, startApp, type TestApp, until } from '../support/app.ts';
@@ -210,4 +212,29 @@ t.test('an engine that goes away while it is asked is not taken for one that ref
   engine.faults.drop({ path: /^\/_ping$/, skip: 1, times: 1 });
   const app = await startApp(t, { engine });
   t.equal(await notice(app), '');
+});
+
+t.test('while anything is refused it is asked again by itself, and not when nothing is or after the end', async (t) => {
+  const answers: ReadonlySet<'kill'>[] = [new Set(['kill']), new Set(['kill']), new Set()];
+  let asked = 0;
+  const rights = createEngineRights({
+    docker: { findRefused: async () => answers[asked++] ?? new Set(), onRefused: () => () => {} },
+    inventory: {
+      engine: () => ({ status: 'connected', since: 1 }) as EngineState,
+      onChange(listener) {
+        listener({ engine: true } as InventoryChange);
+        return () => {};
+      },
+    },
+    isReadOnly: false,
+    log: { info: () => {}, warn: () => {} },
+    recheckMs: 5,
+  });
+  await rights.settled();
+  t.strictSame(rights.limits().refused, ['kill']);
+  await until(() => rights.limits().notice === null, 'it is allowed again');
+  t.equal(asked, 3);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.equal(asked, 3, 'then nobody asks any more');
+  rights.close();
 });
