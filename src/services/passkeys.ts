@@ -58,6 +58,12 @@ export async function createPasskeys({ db }: Database, now: () => number = Date.
     return new Uint8Array(Buffer.from(row.handle, 'base64url'));
   }
 
+  /** @throws Problem `conflict` */
+  function checkRoom({ length }: readonly unknown[]): void {
+    if (length < maxPerUser) return;
+    throw new Problem('conflict', `There are ${maxPerUser} passkeys already, which is the most.`);
+  }
+
   async function forget(user: number): Promise<void> {
     if ((await rowsOf(user)).length === 0) withPasskey.delete(user);
   }
@@ -75,8 +81,7 @@ export async function createPasskeys({ db }: Database, now: () => number = Date.
      */
     async beginToAdd(user: Named, { id: rpID }: RelyingParty) {
       const rows = await rowsOf(user.id);
-      if (rows.length >= maxPerUser)
-        throw new Problem('conflict', `There are ${maxPerUser} passkeys already, which is the most.`);
+      checkRoom(rows);
       const options = await generateRegistrationOptions({
         rpName,
         rpID,
@@ -95,7 +100,8 @@ export async function createPasskeys({ db }: Database, now: () => number = Date.
 
     /**
      * Keeps a new passkey.
-     * @throws Problem `invalid` where what came is not the answer to what was asked for
+     * @throws Problem `invalid` where what came is not the answer to what was asked for, `conflict` where the user has
+     * too many, or somebody has this one
      */
     async add(
       user: Named,
@@ -114,8 +120,9 @@ export async function createPasskeys({ db }: Database, now: () => number = Date.
         }),
       );
       if (!registrationInfo) throw notAnswered();
+      checkRoom(await rowsOf(user.id));
       const { id, publicKey, counter, transports = [] } = registrationInfo.credential;
-      await db
+      const { numInsertedOrUpdatedRows } = await db
         .insertInto('passkeys')
         .values({
           user: user.id,
@@ -128,7 +135,8 @@ export async function createPasskeys({ db }: Database, now: () => number = Date.
           used_at: null,
         })
         .onConflict((conflict) => conflict.column('credential').doNothing())
-        .execute();
+        .executeTakeFirstOrThrow();
+      if (!numInsertedOrUpdatedRows) throw new Problem('conflict', 'This passkey is here already.');
       withPasskey.add(user.id);
     },
 
@@ -165,7 +173,14 @@ export async function createPasskeys({ db }: Database, now: () => number = Date.
       ).catch(() => ({ verified: false as const, authenticationInfo: undefined }));
       if (!verified || !authenticationInfo) throw notKnown();
       const { newCounter } = authenticationInfo;
-      await db.updateTable('passkeys').set({ counter: newCounter, used_at: now() }).where('id', '=', row.id).execute();
+      // It may have been removed meanwhile, or used by a copy that counts alike.
+      const { numUpdatedRows } = await db
+        .updateTable('passkeys')
+        .set({ counter: newCounter, used_at: now() })
+        .where('id', '=', row.id)
+        .where('counter', '=', row.counter)
+        .executeTakeFirst();
+      if (numUpdatedRows !== 1n) throw notKnown();
       return row.user;
     },
 
