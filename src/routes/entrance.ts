@@ -16,6 +16,8 @@ export type Client = { key: string; isKnown: boolean };
 
 const deviceCookie = 'fairlead_device';
 const devicePurpose = 'device';
+/** Of a browser where the user's second factor was right: who had the password alone before there was one has none. */
+const sureDevicePurpose = 'device by a second factor';
 const deviceSeconds = 365 * 86_400;
 const pendingCookie = 'fairlead_pending';
 const pendingSeconds = 300;
@@ -33,10 +35,20 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
   });
 
   /** The browser, where this user signed in by it before; else the address. */
-  function clientOf(request: FastifyRequest, user: User | undefined): Client {
+  function clientOf(request: FastifyRequest, user: User | undefined, purposes: readonly string[]): Client {
     const device = ownCookies(request.cookies, config)[deviceCookie];
-    const isKnown = device !== undefined && user && secretBox.open(device, devicePurpose) === String(user.id);
+    const isKnown =
+      device !== undefined && user && purposes.some((each) => secretBox.open(device, each) === String(user.id));
     return isKnown ? { key: keyOf(device), isKnown } : { key: request.ip, isKnown: false };
+  }
+
+  /** Whether a password alone does not let a user in. */
+  const needsMore = ({ id }: User): boolean => secondFactors.hasApp(id) || passkeys.has(id);
+
+  function know(reply: FastifyReply, user: User): void {
+    const purpose = needsMore(user) ? sureDevicePurpose : devicePurpose;
+    const device = secretBox.seal(String(user.id), purpose);
+    keepCookie(reply, config, deviceCookie, device, { sameSite: 'strict', maxAge: deviceSeconds });
   }
 
   /** @throws Problem `disabled` where sessions are worth nothing */
@@ -45,7 +57,8 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
   }
 
   return {
-    clientOf,
+    /** Who tries codes: a browser counts as known only where a second factor of the user was right before. */
+    codeClientOf: (request: FastifyRequest, user: User): Client => clientOf(request, user, [sureDevicePurpose]),
 
     /**
      * The user of a name and a password.
@@ -57,7 +70,7 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
       const known = users.named(name);
       // What is typed where a name belongs may be a password: only names that there are, are written down.
       noteFor(request, known?.name ?? '');
-      const { key } = clientOf(request, known);
+      const { key } = clientOf(request, known, [devicePurpose, sureDevicePurpose]);
       // One user can be named in many ways, in wide letters for instance, and has one count for all of them.
       const counted = known?.name ?? name;
       await signInLimit.take(counted, key);
@@ -70,8 +83,10 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
       return user;
     },
 
-    /** Whether a password alone does not let a user in. */
-    needsMore: ({ id }: User): boolean => secondFactors.hasApp(id) || passkeys.has(id),
+    needsMore,
+
+    /** Lets the browser of somebody who is signed in be known from now on. */
+    know,
 
     /** Lets somebody whose password was right wait for their second factor. */
     wait(reply: FastifyReply, { id, passwordAt }: User): void {
@@ -95,8 +110,7 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
         dropCookie(reply, config, pendingCookie);
       }
       await signIn(request, user);
-      const device = secretBox.seal(String(user.id), devicePurpose);
-      keepCookie(reply, config, deviceCookie, device, { sameSite: 'strict', maxAge: deviceSeconds });
+      know(reply, user);
     },
   };
 }

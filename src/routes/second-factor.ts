@@ -57,11 +57,11 @@ export function registerSecondFactor(app: App, deps: Deps, entrance: Entrance): 
    */
   async function takeCode(request: FastifyRequest, user: User, code: string): Promise<void> {
     noteFor(request, user.name);
-    const client = entrance.clientOf(request, user);
+    const client = entrance.codeClientOf(request, user);
     await codeLimit.take(user.id, client);
-    if (!(await secondFactors.take(user, code))) {
-      throw new Problem('unauthenticated', 'Wrong code, or one that was used already.');
-    }
+    const kind = await secondFactors.take(user, code);
+    if (!kind) throw new Problem('unauthenticated', 'Wrong code, or one that was used already.');
+    if (kind === 'recovery') noteFor(request, `${user.name}, by a recovery code`);
     await codeLimit.succeed(user.id, client);
   }
 
@@ -84,6 +84,7 @@ export function registerSecondFactor(app: App, deps: Deps, entrance: Entrance): 
   app.post('/account/second-factor', { schema: { body: schemas.CurrentBody } }, async (request, reply) => {
     const user = ownUserHere(request);
     await entrance.check(request, user.name, request.body.current);
+    if (secondFactors.hasApp(user.id)) throw new Problem('conflict', 'There is an app already: remove it first.');
     const proposal = secondFactors.propose(user);
     return sendProposal(request, reply, proposals.give({ user: user.id, ...proposal }), proposal);
   });
@@ -120,6 +121,7 @@ export function registerSecondFactor(app: App, deps: Deps, entrance: Entrance): 
   /** Ends all other sessions, and shows the recovery codes of who has none yet. */
   async function finish(request: FastifyRequest, reply: FastifyReply, user: User, text: string) {
     await sessions.endAll(user.id, request.session.sessionId);
+    entrance.know(reply, user);
     const codes = await secondFactors.firstCodes(user.id);
     if (codes.length > 0) return sendCodes(request, reply, codes, text);
     return goBack(reply, text);

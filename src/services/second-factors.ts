@@ -126,7 +126,7 @@ export async function createSecondFactors({ db }: Database, secretBox: SecretBox
 
     /**
      * Sets up an app whose code shows that it has the secret; that code is used by it.
-     * @throws Problem `invalid` where it does not
+     * @throws Problem `invalid` where it does not, `conflict` where there is an app already
      */
     async setUp(user: Named, secret: string, code: string): Promise<void> {
       const step = stepOf(user, secret, plain(code));
@@ -134,21 +134,24 @@ export async function createSecondFactors({ db }: Database, secretBox: SecretBox
         throw new Problem('invalid', 'code: is not what the app shows now. Look whether the clocks are right.');
       }
       const row = { secret: secretBox.seal(secret, purposeOf(user.id)), last_step: step, created_at: now() };
-      await db
+      // Another app in its place would take the first one away without a code of it.
+      const { numInsertedOrUpdatedRows } = await db
         .insertInto('second_factors')
         .values({ user: user.id, ...row })
-        .onConflict((conflict) => conflict.column('user').doUpdateSet(row))
-        .execute();
+        .onConflict((conflict) => conflict.column('user').doNothing())
+        .executeTakeFirstOrThrow();
+      if (!numInsertedOrUpdatedRows) throw new Problem('conflict', 'There is an app already: remove it first.');
       withApp.add(user.id);
     },
 
     /**
-     * Whether a code is one of the app, or a recovery code; it is used by that.
+     * Whether a code is one of the app or a recovery code, or undefined where it is neither; it is used by that.
      * @throws Problem `conflict` where the app's secret can't be opened any more
      */
-    async take(user: Named, code: string): Promise<boolean> {
+    async take(user: Named, code: string): Promise<'app' | 'recovery' | undefined> {
       const text = plain(code);
-      return /^\d{6}$/.test(text) ? takeAppCode(user, text) : takeRecoveryCode(user, text);
+      if (/^\d{6}$/.test(text)) return (await takeAppCode(user, text)) ? 'app' : undefined;
+      return (await takeRecoveryCode(user, text)) ? 'recovery' : undefined;
     },
 
     /** Makes new recovery codes, in place of those that there are; they are told this once. */

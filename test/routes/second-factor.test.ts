@@ -140,6 +140,34 @@ t.test('who has the password can not try code after code, from one address or fr
   t.equal((await owner.form('/login/second', { code: codeOf(secret) })).status, 303, 'the own browser does not');
 });
 
+t.test('browsers that had the password alone, before there was an app, are not known for codes', async (t) => {
+  const app = await start(t, { TRUST_PROXY: '127.0.0.1' });
+  const thieves = await Promise.all(Array.from({ length: 5 }, () => signedIn(app)));
+  await setUp(await signedIn(app));
+  const statuses: number[] = [];
+  for (const [n, thief] of thieves.entries()) {
+    const from = { 'x-forwarded-for': `192.0.2.${n}` };
+    await thief.form('/login', { username: 'admin', password }, from);
+    for (let k = 0; k < 5; k += 1) statuses.push((await thief.form('/login/second', { code: '000000' }, from)).status);
+  }
+  t.same(statuses, [...Array<number>(20).fill(401), ...Array<number>(5).fill(429)], 'all together have 20');
+});
+
+t.test('who has the password and a session can not put another app in the place of one', async (t) => {
+  const app = await start(t);
+  const owner = await signedIn(app);
+  const early = await owner.form('/account/second-factor', { current: password });
+  const { codes } = await setUp(owner);
+  t.equal((await owner.form('/account/second-factor', { current: password })).status, 409);
+  const secret = (/id="factor-secret">([^<]+)</.exec(early.text)?.[1] ?? '').replaceAll(' ', '');
+  const late = { ticket: ticketOf(early.text), code: codeOf(secret) };
+  t.equal((await owner.form('/account/second-factor/confirm', late)).status, 409, 'nor what was begun before');
+  const person = createPerson(app);
+  await person.signIn('admin', password);
+  await person.form('/login/second', { code: codes[0] ?? '' });
+  t.match((await person.get('/api/audit')).text, '"admin, by a recovery code"', 'its use is in the audit');
+});
+
 t.test('what waits ends when the user is locked or gets another password', async (t) => {
   const app = await start(t);
   const admin = await signedIn(app);
