@@ -132,8 +132,14 @@ const bodyLimit = 64 * 1024;
 const maxParamLength = 16 * 1024;
 /** The names of a hundred chosen containers stand in an address, and twice more in what a page's script sends along. */
 const maxHeaderSize = 64 * 1024;
+/** For a whole request to come in, ms: whoever sends byte by byte holds a connection no longer. */
+const requestMs = 30_000;
+/** Between two looks at that, ms. */
+const requestLookMs = 5_000;
+/** Sockets are 2,000 at most; beyond these, connections are closed unread. */
+const maxConnections = 4_000;
 
-/** Bounds of time that tests make shorter, ms, and what a password's hash costs. */
+/** Bounds that tests make smaller, times in ms, and what a password's hash costs. */
 export type Bounds = {
   engine?: Partial<EngineTimeouts>;
   rebuild?: Partial<RebuildBounds>;
@@ -142,6 +148,9 @@ export type Bounds = {
   diskRestMs?: number;
   lingerMs?: number;
   passwordCost?: PasswordCost;
+  /** For a whole request to come in. */
+  requestMs?: number;
+  maxConnections?: number;
 };
 
 /**
@@ -150,17 +159,24 @@ export type Bounds = {
  * @throws Error that names DATA_DIR where the database can't be opened
  */
 export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App> {
+  const requestTimeout = bounds.requestMs ?? requestMs;
   const app: App = fastify({
     logger: config.logLevel === 'silent' ? false : { level: config.logLevel, serializers: { req: toLogged } },
     trustProxy: config.trustProxy,
     bodyLimit,
-    http: { maxHeaderSize },
+    http: {
+      maxHeaderSize,
+      headersTimeout: requestTimeout,
+      connectionsCheckingInterval: Math.min(requestLookMs, requestTimeout),
+    },
+    requestTimeout,
     routerOptions: { maxParamLength, ignoreTrailingSlash: true },
     genReqId: () => randomUUID().slice(0, 13),
     forceCloseConnections: 'idle',
     frameworkErrors: (error, request, reply) => sendBare(error, request, reply.headers(bareHeaders)),
     clientErrorHandler: refuseUnread,
   }).withTypeProvider<TypeBoxTypeProvider>();
+  app.server.maxConnections = bounds.maxConnections ?? maxConnections;
   const eta = createEta();
   const render: Render = (name, data) => eta.render(name, data);
   const services = await openServices(app, config, bounds);

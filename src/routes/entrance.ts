@@ -3,6 +3,7 @@ import type { Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
 import { keyOf } from '../services/sessions.ts';
 import { createTickets } from '../services/tickets.ts';
+import type { Client } from '../services/turns.ts';
 import type { User } from '../services/users.ts';
 import { noteFor } from './audit.ts';
 import { dropCookie, keepCookie, ownCookies } from './cookies.ts';
@@ -10,9 +11,6 @@ import { signIn } from './identity.ts';
 
 /** The way in that all share who sign in here. */
 export type Entrance = ReturnType<typeof createEntrance>;
-
-/** A browser that somebody signed in by before, or an address; `isKnown` says which. */
-export type Client = { key: string; isKnown: boolean };
 
 const deviceCookie = 'fairlead_device';
 const devicePurpose = 'device';
@@ -70,11 +68,12 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
       const known = users.named(name);
       // What is typed where a name belongs may be a password: only names that there are, are written down.
       noteFor(request, known?.name ?? '');
-      const { key } = clientOf(request, known, [devicePurpose, sureDevicePurpose]);
+      const client = clientOf(request, known, [devicePurpose, sureDevicePurpose]);
+      const { key } = client;
       // One user can be named in many ways, in wide letters for instance, and has one count for all of them.
       const counted = known?.name ?? name;
       await signInLimit.take(counted, key);
-      const user = await users.verify(name, password).catch(async (error: unknown) => {
+      const user = await users.verify(name, password, client).catch(async (error: unknown) => {
         await signInLimit.giveBack(counted, key);
         throw error;
       });

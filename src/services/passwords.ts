@@ -1,6 +1,7 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { Problem } from '../errors.ts';
+import { type Client, createTurns } from './turns.ts';
 
 /** What one hash costs (RFC 7914): N and r in memory and time, p in time. */
 export type PasswordCost = { N: number; r: number; p: number };
@@ -13,44 +14,26 @@ const saltBytes = 16;
 /** Characters: a passphrase fits, and no request can make the work long. */
 export const passwordLength = { min: 8, max: 200 } as const;
 
-/** Each takes a core for some 200 ms: the others belong to what else goes on. */
-const maxAtOnce = 1;
-const maxWaiting = 40;
+/** Of the known clients and of the others. One is worked on at a time: it takes a core for some 200 ms. */
+const mostWaiting = 40;
+/** Who may set a password has been let in already. */
+const trusted: Client = { key: 'trusted', isKnown: true };
 
 /** Passwords as they are kept. */
 export type Passwords = ReturnType<typeof createPasswords>;
 
 /**
- * Creates the hashing of passwords (scrypt). So many are worked on at once and wait at most that a flood of tries leaves
- * the rest of the program its time. Tests hash more cheaply.
+ * Creates the hashing of passwords (scrypt), one at a time: a flood of tries leaves the rest of the program its time, and
+ * fair turns leave each client its own. Tests hash more cheaply.
  */
 export function createPasswords(cost: PasswordCost = strongCost) {
-  const waiting: (() => void)[] = [];
-  let running = 0;
+  const turns = createTurns(mostWaiting);
   /** Compared with where there is no user of a name, so that both take the same time. No password is known to give it. */
   const nobody = toText(cost, randomBytes(saltBytes), randomBytes(keyBytes));
 
-  /** @throws Problem `rate_limited` where too many wait */
-  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (running >= maxAtOnce) {
-      if (waiting.length >= maxWaiting) {
-        throw new Problem('rate_limited', 'Too many sign-ins at once. Wait a little and try again.');
-      }
-      // Who ends hands its turn over.
-      await new Promise<void>((resolve) => waiting.push(resolve));
-    } else running += 1;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else running -= 1;
-    }
-  }
-
   async function hash(password: string): Promise<string> {
     const salt = randomBytes(saltBytes);
-    const key = await inTurn(() => deriveWith(password, salt, cost));
+    const key = await turns.take(trusted, () => deriveWith(password, salt, cost));
     return toText(cost, salt, key);
   }
 
@@ -65,10 +48,10 @@ export function createPasswords(cost: PasswordCost = strongCost) {
      * Whether a password is the one of a hash; none is where there is no hash, which takes as long.
      * @throws Problem `rate_limited` where too many wait
      */
-    async verify(password: string, kept: string | undefined): Promise<boolean> {
+    async verify(password: string, kept: string | undefined, client: Client = trusted): Promise<boolean> {
       const [, N, r, p, salt = '', key = ''] = (kept ?? nobody).split('$');
       const expected = Buffer.from(key, 'base64');
-      const found = await inTurn(() =>
+      const found = await turns.take(client, () =>
         deriveWith(password, Buffer.from(salt, 'base64'), { N: Number(N), r: Number(r), p: Number(p) }),
       );
       return timingSafeEqual(found, expected) && kept !== undefined;

@@ -4,6 +4,7 @@ import { type Role, roles, type Scope } from './capabilities.ts';
 import type { Database, UsersTable } from './database.ts';
 import { checkNewPassword, type Passwords } from './passwords.ts';
 import { createReadWriteLock } from './read-write-lock.ts';
+import type { Client } from './turns.ts';
 
 /** Somebody who may sign in; times in ms since 1970. */
 export type User = {
@@ -152,10 +153,10 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
   }
 
   /** The user whose name and password these are, if they may sign in. It takes as long where there is none. */
-  async function verify(name: string, password: string): Promise<User | undefined> {
+  async function verify(name: string, password: string, client: Client): Promise<User | undefined> {
     const user = named(name);
     const kept = await passwordOf(user?.id);
-    const isRight = await passwords.verify(password, kept);
+    const isRight = await passwords.verify(password, kept, client);
     // That took a while, in which the user may have been locked or given another password.
     const found = user && byId.get(user.id);
     return isRight && found && !found.locked && (await passwordOf(found.id)) === kept ? found : undefined;

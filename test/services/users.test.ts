@@ -6,6 +6,8 @@ import { openDatabase } from '../../src/services/database.ts';
 import type { Passwords } from '../../src/services/passwords.ts';
 import { createUsers } from '../../src/services/users.ts';
 
+const client = { key: '192.0.2.1', isKnown: false };
+
 /** The users of a database; passwords are kept as they are, and checked when the test lets them be. */
 async function start(t: Test) {
   const dataDir = mkdtempSync(join(tmpdir(), 'fairlead-test-'));
@@ -34,8 +36,8 @@ async function start(t: Test) {
 t.test('a name that nobody has is checked as one that there is', async (t) => {
   const { users, add, verified } = await start(t);
   await add('olga');
-  t.equal(await users.verify('olga', 'wrong horse'), undefined);
-  t.equal(await users.verify('nobody', 'wrong horse'), undefined);
+  t.equal(await users.verify('olga', 'wrong horse', client), undefined);
+  t.equal(await users.verify('nobody', 'wrong horse', client), undefined);
   t.strictSame(verified, ['correct horse', undefined]);
 });
 
@@ -50,7 +52,7 @@ t.test('who was locked, removed or given another password meanwhile does not get
     const { id } = await add(name);
     const { promise, resolve } = Promise.withResolvers<void>();
     gate.opened = promise;
-    const entering = users.verify(name, 'correct horse');
+    const entering = users.verify(name, 'correct horse', client);
     await change(id);
     resolve();
     t.equal(await entering, undefined, name);
