@@ -63,7 +63,16 @@ t.test('an admin adds, changes, locks and removes users by forms', async (t) => 
 t.test('the API adds, changes and removes users and tells nothing of their passwords', async (t) => {
   const { app, admin } = await start(t);
   const olga = await add(admin, 'olga', 'operator');
-  t.strictSame(Object.keys(olga).sort(), ['createdAt', 'id', 'locked', 'projects', 'role', 'secondFactor', 'username']);
+  t.strictSame(Object.keys(olga).sort(), [
+    'createdAt',
+    'id',
+    'locked',
+    'origin',
+    'projects',
+    'role',
+    'secondFactor',
+    'username',
+  ]);
   const { person, live } = await enter(app, 'olga');
   const same = await admin.json('POST', `/api/users/${olga.id}`, { role: 'operator', locked: false });
   t.match(JSON.parse(same.text), { role: 'operator', locked: false });
