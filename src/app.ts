@@ -170,6 +170,8 @@ export async function buildApp(config: Config, bounds: Bounds = {}): Promise<App
       connectionsCheckingInterval: Math.min(requestLookMs, requestTimeout),
     },
     requestTimeout,
+    // Else a text such as 1e999 becomes a number that is in no bounds and is not held against them.
+    ajv: { customOptions: { strictNumbers: false } },
     routerOptions: { maxParamLength, ignoreTrailingSlash: true },
     genReqId: () => randomUUID().slice(0, 13),
     forceCloseConnections: 'idle',

@@ -124,7 +124,7 @@ export const AuditQuery = Type.Object({
   actor: Type.String({ maxLength: 200, default: '' }),
   target: Type.String({ maxLength: 300, default: '' }),
   result: Type.Unsafe<'' | (typeof auditResults)[number]>({ type: 'string', enum: ['', ...auditResults], default: '' }),
-  before: Type.Optional(Type.Integer({ minimum: 1 })),
+  before: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
   limit: Type.Integer({ minimum: 1, maximum: 1_000, default: 100 }),
 });
 export const AuditEntry = Type.Object({
