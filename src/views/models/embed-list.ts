@@ -59,7 +59,7 @@ const toTime = (moment: number, now: number) => ({
   title: dateTime(moment),
 });
 
-const heights: Record<EmbedView['look'], number> = { tile: 130, charts: 760, log: 340, table: 320, badge: 60 };
+const heights: Record<EmbedView['look'], number> = { tile: 160, charts: 760, log: 340, table: 320, badge: 60 };
 
 function madeModel({ embed, view, url, link }: MadeEmbed, base: string) {
   const { look, name } = embed.view;
