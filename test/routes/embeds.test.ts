@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { FastifyRequest } from 'fastify';
 import t, { type Test } from 'tap';
+import { dropCredentials } from '../../src/routes/embed-headers.ts';
 import { closeCode, startApp, type TestApp, until } from '../support/app.ts';
 import { createPerson, type Person } from '../support/people.ts';
 
@@ -176,6 +178,16 @@ t.test('a link opens nothing but its view', async (t) => {
     audit.every(({ action, actor }) => !action.includes('/embed/') || actor !== 'admin'),
     'nor in the audit',
   );
+});
+
+t.test('what says who somebody is never reaches an embed', async (t) => {
+  const left = (access: string) => {
+    const headers: Record<string, string> = { cookie: 'fairlead_session=x', authorization: 'Bearer x', accept: '*/*' };
+    dropCredentials({ routeOptions: { config: { access } }, raw: { headers } } as unknown as FastifyRequest);
+    return Object.keys(headers);
+  };
+  t.strictSame(left('embed'), ['accept']);
+  t.strictSame(left('read'), ['cookie', 'authorization', 'accept']);
 });
 
 t.test('only the origins of a link may frame and fetch it', async (t) => {
