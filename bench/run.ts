@@ -17,6 +17,7 @@ const names = [
   'log-slices',
   'events',
   'firehose',
+  'sign-in',
 ] as const;
 const longestMs = 600_000;
 /** The program's own flag, see `npm start`: garbage is collected in smaller pieces, more often. */
