@@ -324,20 +324,25 @@ async function openAccess(
   { database, secretBox }: Pick<Core, 'database'> & { secretBox: SecretBox },
 ) {
   const users = await createUsers(database, createPasswords(passwordCost));
-  const isNew = config.auth === 'password' && users.count() === 0;
+  const singleSignOn = openSingleSignOn(config);
+  // Users from elsewhere may be there before anybody who can make an admin of somebody.
+  const needsAdmin = () => config.auth === 'password' && !users.hasAdmin(singleSignOn !== undefined);
   const password = config.adminPassword;
-  if (isNew && password !== '') await users.add({ name: firstAdmin, password, role: 'admin', scope: null });
+  if (needsAdmin() && password !== '' && !users.named(firstAdmin)) {
+    await users.add({ name: firstAdmin, password, role: 'admin', scope: null });
+  }
   return {
     users,
     sessions: createSessions(database),
     tokens: await createTokens(database),
     embeds: await createEmbeds(database),
-    setupCode: isNew && password === '' ? createSetupCode() : undefined,
+    needsAdmin,
+    setupCode: needsAdmin() ? createSetupCode() : undefined,
     signInLimit: createSignInLimit(),
     secondFactors: await createSecondFactors(database, secretBox),
     passkeys: await createPasskeys(database),
     codeLimit: createCodeLimit(),
-    singleSignOn: openSingleSignOn(config),
+    singleSignOn,
     isProxy: createProxyTest(config.trustProxy),
     audit: createAudit(database, app.log),
   };

@@ -66,6 +66,8 @@ export type Deps = {
   sessions: Sessions;
   tokens: Tokens;
   embeds: Embeds;
+  /** Whether there is no admin who can sign in. */
+  needsAdmin: () => boolean;
   /** Undefined where nobody has to set anything up. */
   setupCode: SetupCode | undefined;
   signInLimit: SignInLimit;

@@ -89,7 +89,6 @@ async function identifyByProxy(request: FastifyRequest, identities: Identities):
     own.map((group) => group.trim()),
     { admin: config.adminGroups, operator: config.operatorGroups, viewer: config.viewerGroups },
   );
-  if (!role) throw new Problem('forbidden', 'You are in no group that may use this. Ask whoever runs it.');
   const user = await letIn(identities, { origin: 'proxy', subject: name, name, role }).catch((error: unknown) => {
     if (!isProblem(error, 'invalid')) throw error;
     throw new Problem('unauthenticated', `The proxy sends a name that nobody can have. ${error.message}`);
@@ -98,11 +97,13 @@ async function identifyByProxy(request: FastifyRequest, identities: Identities):
 }
 
 /**
- * A header's text; several of one name are joined with commas, which no name has.
- * @throws Problem `unauthenticated` for one that is far too long
+ * A header's text.
+ * @throws Problem `unauthenticated` for one that is far too long, or there twice: a proxy that adds its own behind what a
+ * browser sent would let anybody choose their groups
  */
 function readHeader(request: FastifyRequest, name: string): string {
-  const value = [request.headers[name.toLowerCase()] ?? ''].flat().join(',');
+  const [value = '', ...more] = request.raw.headersDistinct[name.toLowerCase()] ?? [];
+  if (more.length > 0) throw new Problem('unauthenticated', `The proxy sends ${name} more than once.`);
   if (value.length > maxHeader) throw new Problem('unauthenticated', `The proxy sends too much in ${name}.`);
   // Bytes come as they are, and are UTF-8 where they are anything.
   return Buffer.from(value, 'latin1').toString('utf8').trim();

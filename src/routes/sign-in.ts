@@ -11,7 +11,7 @@ import { sendPage } from './pages.ts';
 
 /** Signing in and out, and the first admin. */
 export function registerSignIn(app: App, deps: Deps, { check, enter, needsMore, wait }: Entrance): void {
-  const { config, users, setupCode } = deps;
+  const { config, users, needsAdmin, setupCode } = deps;
   const base = config.basePath;
 
   // ── the first admin ──
@@ -23,7 +23,7 @@ export function registerSignIn(app: App, deps: Deps, { check, enter, needsMore, 
 
   app.post('/setup', { schema: { body: schemas.SetupBody } }, async (request, reply) => {
     const { code, username, password } = request.body;
-    if (users.count() > 0 || !setupCode?.take(code)) throw badCode();
+    if (!needsAdmin() || !setupCode?.take(code)) throw badCode();
     try {
       const user = await users.add({ name: username, password, role: 'admin', scope: null });
       noteFor(request, user.name);
@@ -37,7 +37,7 @@ export function registerSignIn(app: App, deps: Deps, { check, enter, needsMore, 
     return reply.redirect(`${base}/containers`, 303);
   });
 
-  const isOpen = (code: string) => users.count() === 0 && setupCode?.isRight(code) === true;
+  const isOpen = (code: string) => needsAdmin() && setupCode?.isRight(code) === true;
 
   function sendSetup(request: FastifyRequest, reply: FastifyReply, code: string, fault = '') {
     // The code must not stay where an address is kept or handed on.

@@ -1,6 +1,6 @@
 import * as oidc from 'openid-client';
 import { Problem } from '../errors.ts';
-import type { Role } from './capabilities.ts';
+import type { Caller } from './arrivals.ts';
 import { type GroupRoles, roleOfGroups } from './group-roles.ts';
 
 /** How an OpenID provider is asked, and which claims say what somebody is called and which groups they are in. */
@@ -19,9 +19,6 @@ export type OidcOptions = {
 /** What is kept of a sign-in that has begun: good once, and only in the browser that began it. */
 export type BegunSignIn = { state: string; nonce: string; verifier: string };
 
-/** Who has signed in at the provider. */
-export type Identity = { origin: string; subject: string; name: string; role: Role };
-
 const timeoutSeconds = 5;
 const maxAnswerBytes = 1_000_000;
 const maxGroups = 1_000;
@@ -36,7 +33,7 @@ export type SingleSignOn = ReturnType<typeof createSingleSignOn>;
 export function createSingleSignOn(options: OidcOptions) {
   let known: Promise<oidc.Configuration> | undefined;
 
-  /** @throws Problem `unreachable_provider` */
+  /** @throws Problem `unauthenticated` where it does not answer */
   function provider(): Promise<oidc.Configuration> {
     known ??= discover(options).catch((error: unknown) => {
       known = undefined;
@@ -57,7 +54,7 @@ export function createSingleSignOn(options: OidcOptions) {
   return {
     /**
      * Begins a sign-in: where the browser is sent, and what has to be kept meanwhile.
-     * @throws Problem `engine_unreachable` where the provider does not answer
+     * @throws Problem `unauthenticated` where the provider does not answer
      */
     async begin(): Promise<{ url: string; begun: BegunSignIn }> {
       const config = await provider();
@@ -75,10 +72,10 @@ export function createSingleSignOn(options: OidcOptions) {
 
     /**
      * Ends a sign-in by what the browser brought back, the query of the callback.
-     * @throws Problem `unauthenticated` where the provider refused or what came is not the answer, `forbidden` for who is in
-     * no group that has a role
+     * @throws Problem `unauthenticated` where the provider refused or what came is not the answer, `forbidden` for whose
+     * name it does not tell
      */
-    async finish(query: string, { state, nonce, verifier }: BegunSignIn): Promise<Identity> {
+    async finish(query: string, { state, nonce, verifier }: BegunSignIn): Promise<Caller> {
       const config = await provider();
       const current = new URL(`${options.callbackUrl}?${query}`);
       const claims = await asked(async () =>
@@ -131,7 +128,7 @@ const boundedFetch: oidc.CustomFetch = async (url, options) => {
   return new Response(hasNoBody ? null : Buffer.concat(parts), { status, headers });
 };
 
-function toIdentity(claims: Record<string, unknown>, origin: string, options: OidcOptions): Identity {
+function toIdentity(claims: Record<string, unknown>, origin: string, options: OidcOptions): Caller {
   const { sub, [options.usernameClaim]: name, [options.groupsClaim]: told } = claims;
   if (typeof sub !== 'string' || sub === '' || sub.length > 255) throw refused();
   if (typeof name !== 'string') {
@@ -139,7 +136,6 @@ function toIdentity(claims: Record<string, unknown>, origin: string, options: Oi
   }
   const groups = [told].flat().filter((group) => typeof group === 'string');
   const role = roleOfGroups(groups.slice(0, maxGroups), options.groups);
-  if (!role) throw new Problem('forbidden', 'You are in no group that may use this. Ask whoever runs it.');
   return { origin, subject: sub, name, role };
 }
 
@@ -152,8 +148,8 @@ async function asked<T>(work: () => Promise<T>): Promise<T> {
     if (error instanceof oidc.AuthorizationResponseError && error.error === 'access_denied') {
       throw Object.assign(new Problem('unauthenticated', 'You were not let in there.'), { cause: error });
     }
-    const isAway =
-      error instanceof oidc.ClientError && /TIMEOUT|ECONN|fetch failed/.test(`${error.code} ${error.message}`);
+    // What fails below HTTP comes as fetch throws it.
+    const isAway = error instanceof TypeError || (error instanceof oidc.ClientError && error.code === 'OAUTH_TIMEOUT');
     throw isAway ? unavailable(error) : refused(error);
   }
 }

@@ -179,6 +179,11 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
     count: () => byId.size,
     find: (id: number) => byId.get(id),
     named,
+    /** Whether an admin can sign in who is kept here, or, where people come from a provider, there. */
+    hasAdmin: (fromProvider: boolean): boolean =>
+      [...byId.values()].some(
+        (user) => isRuling(user) && (user.origin === null || (fromProvider && user.origin !== 'proxy')),
+      ),
     get,
     add,
     arrive,

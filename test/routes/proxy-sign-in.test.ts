@@ -26,6 +26,8 @@ t.test('who comes through the proxy is whom it names, with the role of their gro
   t.notMatch(page, 'Sign out');
   const socket = app.live('/live?topic=containers', { headers: as('ann') });
   t.equal(await socket.opened, 101);
+  const forwarded = await app.get('/api/containers', { ...as('ann'), 'x-forwarded-for': '192.0.2.7' });
+  t.equal(forwarded.status, 200, 'for whomever it speaks');
 });
 
 t.test('the headers of anybody else are only text', async (t) => {
@@ -61,6 +63,37 @@ t.test('a name that nobody can have is refused in words', async (t) => {
   }
   const twice = await app.get('/api/containers', { 'remote-user': 'ann, bob', 'remote-groups': 'root' });
   t.equal(twice.status, 401, 'two of them are nobody');
+});
+
+t.test('a header that is there twice is refused, whatever is in it', async (t) => {
+  const app = await start(t);
+  for (const [what, headers] of [
+    ['a group that was sent along', { 'remote-user': 'ann', 'remote-groups': ['root', 'staff'] }],
+    ['behind the own one', { 'remote-user': 'ann', 'remote-groups': ['staff', 'root'] }],
+    ['the same user', { 'remote-user': ['ann', 'ann'], 'remote-groups': 'staff' }],
+  ] as const) {
+    const sent = headers as unknown as Record<string, string>;
+    const answer = await app.get('/api/containers', sent);
+    t.match(JSON.parse(answer.text), { status: 401, detail: /^The proxy sends .* more than once/ }, what);
+    t.equal(await app.live('/live?topic=containers', { headers: sent }).opened, 401, what);
+  }
+});
+
+t.test('who is in no group any more loses what is open and what they made', async (t) => {
+  const app = await start(t);
+  const body = JSON.stringify({ name: 'x', capabilities: ['read'] });
+  const json = { ...as('ann', 'root'), 'content-type': 'application/json' };
+  const { token } = JSON.parse((await app.send('POST', '/api/tokens', json, body)).text) as { token: string };
+  const live = app.live('/live?topic=containers', { headers: as('ann', 'root') });
+  t.equal(await live.opened, 101);
+  await until(() => live.text().includes('id="containers"'), 'the list');
+  t.equal((await app.get('/api/containers', as('ann', 'others'))).status, 403);
+  t.equal(await closeCode(live), 1008);
+  t.equal((await app.get('/api/containers', { authorization: `Bearer ${token}` })).status, 401);
+  t.match(JSON.parse((await app.get('/api/users', as('boss', 'root'))).text), [
+    { username: 'ann', role: 'viewer' },
+    {},
+  ]);
 });
 
 t.test('letters of other languages come as they are', async (t) => {

@@ -88,6 +88,25 @@ t.test('a role that is another one now ends what was open with the old one', asy
   t.equal((await app.get(new URL(url).pathname)).status, 404, 'and their embed links');
 });
 
+t.test('who is in no group any more loses what was open, and what they made', async (t) => {
+  const { app, provider } = await start(t);
+  const { person } = await signIn(app, provider, 'ann', ['root']);
+  const made = await person.json('POST', '/api/tokens', { name: 'x', capabilities: ['read'] });
+  const { token } = JSON.parse(made.text) as { token: string };
+  t.equal((await signIn(app, provider, 'ann', ['others'])).answer.status, 403);
+  t.equal((await person.get('/api/containers')).status, 401);
+  t.equal((await app.get('/api/containers', { authorization: `Bearer ${token}` })).status, 401);
+});
+
+t.test('a viewer who comes first does not keep the first admin from being made', async (t) => {
+  const { app, provider } = await start(t, { ADMIN_PASSWORD: '' });
+  t.equal((await signIn(app, provider, 'ann', ['staff'])).answer.status, 303);
+  const path = app.app.setupPath();
+  t.equal((await createPerson(app).get(path)).status, 200);
+  t.equal((await signIn(app, provider, 'bob', ['root'])).answer.status, 303);
+  t.equal((await createPerson(app).get(path)).status, 403, 'an admin from there is one');
+});
+
 t.test('nobody becomes a user who is kept here by having their name', async (t) => {
   const { app, provider } = await start(t);
   const { person, answer } = await signIn(app, provider, 'admin', ['staff']);
@@ -114,6 +133,16 @@ t.test('a sign-in is good once, and only in the browser that began it', async (t
   const replayer = createPerson(app);
   replayer.cookies.set('fairlead_oidc', cookie);
   t.equal((await replayer.get(`/login/oidc/callback${query}`)).status, 401, 'replayed with its cookie');
+  const guesser = createPerson(app);
+  const right = await queryOf(await begin(guesser), 'ann');
+  const kept = guesser.cookies.get('fairlead_oidc') ?? '';
+  t.equal((await guesser.get('/login/oidc/callback?code=x&state=x')).status, 401);
+  guesser.cookies.set('fairlead_oidc', kept);
+  t.equal(
+    (await guesser.get(`/login/oidc/callback${right}`)).status,
+    401,
+    'not even the right answer after a wrong one',
+  );
 });
 
 async function begun(app: TestApp): Promise<Person> {
@@ -185,11 +214,15 @@ t.test('the session has a new id after it', async (t) => {
   const { app, provider } = await start(t);
   provider.groups.set('ann', ['staff']);
   const person = createPerson(app);
-  const planted = 'a'.repeat(43);
+  // An id that is good, of somebody who wants to be whoever signs in with it.
+  const planter = createPerson(app);
+  await planter.signIn('admin', password);
+  const planted = planter.cookies.get('fairlead_session') ?? '';
   person.cookies.set('fairlead_session', planted);
   const query = await queryOf(await begin(person), 'ann');
   await person.get(`/login/oidc/callback${query}`);
   t.not(person.cookies.get('fairlead_session'), planted);
+  t.notMatch((await planter.get('/account')).text, '>ann</a>', 'the planted one is not theirs');
   t.equal((await person.get('/api/containers')).status, 200);
 });
 
@@ -225,6 +258,16 @@ t.test('a provider that is away does not keep anybody with a password out', asyn
   t.equal(answer.status, 401);
   t.match(wordsOf(answer.text), 'The sign-in server does not answer.');
   t.equal((await person.signIn('admin', password)).status, 303);
+});
+
+t.test('a provider that goes away in the middle is told as such', async (t) => {
+  const { app, provider } = await start(t);
+  provider.groups.set('ann', ['staff']);
+  const person = createPerson(app);
+  const query = await queryOf(await begin(person), 'ann');
+  await provider.close();
+  const answer = await person.get(`/login/oidc/callback${query}`);
+  t.match(wordsOf(answer.text), 'The sign-in server does not answer.');
 });
 
 t.test('without a provider there is nothing of it', async (t) => {
