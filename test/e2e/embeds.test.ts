@@ -181,3 +181,32 @@ t.test('an admin makes a link with the form, looks at its preview, and revokes i
   t.equal((await fetch(url)).status, 404);
   t.same(tab.faults, []);
 });
+
+t.test('where no page may run scripts, an embed loads itself again', async (t) => {
+  const engine = await createSimulatedEngine();
+  t.teardown(() => engine.close());
+  engine.addContainer({ name: 'web' });
+  // Other ways to switch scripts off leave the parser of pages as it is with them.
+  const browser = await unlessMissing(t, () => launchBrowser(['--blink-settings=scriptEnabled=false']));
+  if (!browser) return;
+  t.teardown(() => browser.close());
+  const fairlead = await startFairlead(engine.host);
+  t.teardown(fairlead.stop);
+  let body = '';
+  const wiki = await startSite(t, () => host(body));
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' } };
+  const wanted = { ...init, body: JSON.stringify({ view: 'container:web', origins: [wiki] }) };
+  const { url } = (await fairlead.api<{ url: string }>('/embeds', wanted)).body;
+  body = `<iframe src="${url}"></iframe>`;
+  const page = await browser.newPage();
+  const shown: string[] = [];
+  page.on('response', (answer) => {
+    if (answer.url() === url) void answer.text().then((text) => shown.push(text));
+  });
+  await page.goto(wiki);
+  await until('the embed', () => shown.length > 0);
+  t.match(shown[0], 'running');
+  await engine.stop('web');
+  await until('it is loaded again', () => shown.length > 1, 20_000);
+  t.match(shown[1], 'exited');
+});

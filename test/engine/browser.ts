@@ -20,9 +20,9 @@ const flags = [
  * Starts Debian's Chromium, installed first where it is missing; throws MissingBrowser. Its headless shell draws no browser
  * around the page, which takes a third of the time of the processors.
  */
-export async function launchBrowser(): Promise<Browser> {
+export async function launchBrowser(more: readonly string[] = []): Promise<Browser> {
   if (!existsSync(executablePath)) await installPackages(['chromium-headless-shell']).catch(asMissingBrowser);
-  return chromium.launch({ executablePath, headless: true, args: flags });
+  return chromium.launch({ executablePath, headless: true, args: [...flags, ...more] });
 }
 
 function asMissingBrowser(error: unknown): never {
