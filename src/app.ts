@@ -323,10 +323,9 @@ async function openAccess(
   { passwordCost }: Bounds,
   { database, secretBox }: Pick<Core, 'database'> & { secretBox: SecretBox },
 ) {
-  const users = await createUsers(database, createPasswords(passwordCost));
-  const singleSignOn = openSingleSignOn(config);
+  const users = await createUsers(database, createPasswords(passwordCost), (origin) => comesIn(config, origin));
   // Users from elsewhere may be there before anybody who can make an admin of somebody.
-  const needsAdmin = () => config.auth === 'password' && !users.hasAdmin(singleSignOn !== undefined);
+  const needsAdmin = () => config.auth === 'password' && !users.hasAdmin();
   const password = config.adminPassword;
   if (needsAdmin() && password !== '' && !users.named(firstAdmin)) {
     await users.add({ name: firstAdmin, password, role: 'admin', scope: null });
@@ -342,10 +341,16 @@ async function openAccess(
     secondFactors: await createSecondFactors(database, secretBox),
     passkeys: await createPasskeys(database),
     codeLimit: createCodeLimit(),
-    singleSignOn,
+    singleSignOn: openSingleSignOn(config),
     isProxy: createProxyTest(config.trustProxy),
     audit: createAudit(database, app.log),
   };
+}
+
+/** Whether people of another place can come in, as this is set now; an issuer has the same name with a slash behind it. */
+function comesIn({ auth, oidcIssuer }: Config, origin: string): boolean {
+  if (auth === 'proxy') return origin === 'proxy';
+  return oidcIssuer !== '' && origin.replace(/\/$/, '') === oidcIssuer.replace(/\/$/, '');
 }
 
 /** Where people may sign in elsewhere, beside their passwords here. */

@@ -34,6 +34,7 @@ const response = Type.String({ minLength: 2, maxLength: 16_384, description: 'JS
 export const SecondBody = Type.Object({ code, to });
 export const ConfirmBody = Type.Object({ ticket, code });
 export const RemoveFactorBody = Type.Object({ current: password, code });
+export const NewCodesBody = Type.Object({ current: password, code: Type.String({ maxLength: 40, default: '' }) });
 export const NewPasskeyBody = Type.Object({ ticket, response, name: Type.String({ maxLength: 60, default: '' }) });
 export const PasskeySignInBody = Type.Object({ ticket, response, to });
 export const PasskeyOptions = Type.Object({

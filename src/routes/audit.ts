@@ -54,7 +54,8 @@ export function auditRequests(app: App, audit: Audit, inventory: Known): void {
       actor: request.principal?.name ?? '',
       client: request.ip,
       action: `${request.method} ${path ?? 'unknown'}`,
-      target: request.auditTarget || params.join(' '),
+      // So does one at an address that is none.
+      target: request.auditTarget || params.join(' ').replace(/(embed\/)[^/]+/g, '$1…'),
       result,
       detail: String(reply.statusCode),
       container: request.auditContainer || containerOf(request, inventory),

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
+import { clientOfAddress } from '../services/client-address.ts';
 import { keyOf } from '../services/sessions.ts';
 import { createTickets } from '../services/tickets.ts';
 import type { Client } from '../services/turns.ts';
@@ -37,7 +38,7 @@ export function createEntrance({ config, users, signInLimit, secretBox, secondFa
     const device = ownCookies(request.cookies, config)[deviceCookie];
     const isKnown =
       device !== undefined && user && purposes.some((each) => secretBox.open(device, each) === String(user.id));
-    return isKnown ? { key: keyOf(device), isKnown } : { key: request.ip, isKnown: false };
+    return isKnown ? { key: keyOf(device), isKnown } : { key: clientOfAddress(request.ip), isKnown: false };
   }
 
   /** Whether a password alone does not let a user in. */

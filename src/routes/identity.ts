@@ -62,7 +62,9 @@ export async function identify(request: FastifyRequest, identities: Identities):
   const { config, users, tokens } = identities;
   if (config.auth === 'none') return anybody(request.ip);
   const { authorization } = request.headers;
-  if (authorization !== undefined) {
+  // A proxy may pass on what it signed somebody in by.
+  const isOfProxy = config.auth === 'proxy' && !/^bearer\b/i.test(authorization ?? '');
+  if (authorization !== undefined && !isOfProxy) {
     return tokens.identify(bearerPattern.exec(authorization)?.[1] ?? '');
   }
   if (config.auth === 'proxy') return identifyByProxy(request, identities);

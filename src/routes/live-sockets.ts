@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import type { App, Deps } from '../deps.ts';
 import { Problem } from '../errors.ts';
+import { clientOfAddress } from '../services/client-address.ts';
 import type { Connection, Live, Subscription } from '../services/live.ts';
 
 const maxSockets = 2_000;
@@ -25,7 +26,8 @@ export function createSockets({ live, attention }: Pick<Deps, 'live' | 'attentio
    * Counts a socket to its client, until its connection has ended, however far the upgrade got.
    * @throws Problem `rate_limited`
    */
-  function takePlace({ ip, raw }: FastifyRequest) {
+  function takePlace({ ip: address, raw }: FastifyRequest) {
+    const ip = clientOfAddress(address);
     const taken = placesTaken.get(ip) ?? 0;
     if (live.figures().connections >= maxSockets) throw new Problem('rate_limited', 'Too many open sockets.');
     if (taken >= maxSocketsPerClient) {

@@ -153,10 +153,12 @@ export function registerSecondFactor(app: App, deps: Deps, entrance: Entrance): 
     if (!entrance.needsMore(user)) await secondFactors.removeCodes(user.id);
   }
 
-  app.post('/account/recovery-codes', { schema: { body: schemas.CurrentBody } }, async (request, reply) => {
+  app.post('/account/recovery-codes', { schema: { body: schemas.NewCodesBody } }, async (request, reply) => {
     const user = ownUserHere(request);
     if (!entrance.needsMore(user)) throw new Problem('conflict', 'Set up an app or a passkey first.');
     await entrance.check(request, user.name, request.body.current);
+    // Else they would be a way around the code that removing the app asks for.
+    if (secondFactors.hasApp(user.id)) await takeCode(request, user, request.body.code);
     return sendCodes(request, reply, await secondFactors.renewCodes(user.id), 'The old recovery codes are void.');
   });
 

@@ -141,10 +141,13 @@ export function registerUsers(app: App, deps: Deps): void {
   async function removeFactors(request: FastifyRequest): Promise<User> {
     const user = users.get(numberOf(request));
     noteFor(request, user.name);
+    if (request.principal?.userId === user.id) {
+      throw new Problem('conflict', 'Your own second factor is removed in your account, by a code of it.');
+    }
     await secondFactors.removeApp(user.id);
     await passkeys.removeAll(user.id);
     await secondFactors.removeCodes(user.id);
-    await sessions.endAll(user.id, request.principal?.userId === user.id ? request.session.sessionId : undefined);
+    await sessions.endAll(user.id);
     return user;
   }
 

@@ -72,7 +72,7 @@ export function createMergedFollower(
   /** The last line of each that was handed on. */
   const handed = new Map<string, string>();
   const isShareable = !isFiltered(filter) && !filter.context;
-  let leaveFollowers = shares.enter(ids);
+  let leaveFollowers = isShareable ? shares.enter(ids) : () => {};
   /** Its part in what is followed by several; it has no views of its own then. */
   let seat: Seat | undefined;
   let steadySince = performance.now();
@@ -212,7 +212,7 @@ export function createMergedFollower(
   /** Who follows something else from now on does that alone at first. */
   function leaveOthers(now: readonly string[]): void {
     leaveFollowers();
-    leaveFollowers = shares.enter(now);
+    if (isShareable) leaveFollowers = shares.enter(now);
     steadySince = performance.now();
     if (seat) goOnAlone(seat.leave());
   }

@@ -38,13 +38,20 @@ export type Users = Awaited<ReturnType<typeof createUsers>>;
 
 /**
  * Creates the keeper of users. All are held, as each request asks for one. There is always an admin who can sign in, once
- * there was one.
+ * there was one: `comesIn` says whether those of another place can, as it is set now.
  */
-export async function createUsers({ db }: Database, passwords: Passwords) {
+export async function createUsers(
+  { db }: Database,
+  passwords: Passwords,
+  comesIn: (origin: string) => boolean = () => false,
+) {
   const rows = await db.selectFrom('users').selectAll().execute();
   const byId = new Map(rows.map((row) => [row.id, toUser(row)]));
   /** Changes come one at a time: two admins who remove each other at once would leave none. */
   const { write: inTurn } = createReadWriteLock();
+
+  const isRuling = ({ role, locked, scope, origin }: User) =>
+    role === 'admin' && !locked && scope === null && (origin === null || comesIn(origin));
 
   const named = (name: string) => [...byId.values()].find((user) => isSameName(user.name, name));
 
@@ -179,11 +186,8 @@ export async function createUsers({ db }: Database, passwords: Passwords) {
     count: () => byId.size,
     find: (id: number) => byId.get(id),
     named,
-    /** Whether an admin can sign in who is kept here, or, where people come from a provider, there. */
-    hasAdmin: (fromProvider: boolean): boolean =>
-      [...byId.values()].some(
-        (user) => isRuling(user) && (user.origin === null || (fromProvider && user.origin !== 'proxy')),
-      ),
+    /** Whether there is an admin who can sign in. */
+    hasAdmin: (): boolean => [...byId.values()].some(isRuling),
     get,
     add,
     arrive,
@@ -213,8 +217,6 @@ export function checkKeptHere({ name, origin }: User): void {
   if (origin === null) return;
   throw new Problem('conflict', `${name} signs in elsewhere: password, second factor and role are kept there.`);
 }
-
-const isRuling = ({ role, locked, scope }: User) => role === 'admin' && !locked && scope === null;
 
 const isSameName = (a: string, b: string) =>
   a.normalize('NFKC').toLowerCase() === b.trim().normalize('NFKC').toLowerCase();

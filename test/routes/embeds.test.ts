@@ -66,6 +66,9 @@ t.test('an embed link is told once, kept nowhere, and shows its view to whoever 
   const link = path.slice('/embed/'.length);
   await app.get(`${path}/fragment`, { origin: other });
   await app.live(`${path}/live`, { headers: { origin: other } }).opened;
+  // An address that is none has nothing but its text.
+  for (const tail of ['', '/fragment', '/nothing']) await app.send('POST', `${path}${tail}`);
+  await app.get(`${path}/nothing`, { host: 'evil.example' });
   const later = [await admin.get('/embeds'), await admin.get('/api/embeds'), await admin.get('/api/audit')];
   t.match(later[2]?.text, 'GET /embed/:link/live', 'the refusal is written down');
   const kept = readdirSync(app.dataDir).map((name) => readFileSync(join(app.dataDir, name), 'latin1'));

@@ -155,3 +155,10 @@ t.test('with no groups named everybody whom the proxy names is a viewer', async 
   t.equal((await app.get('/api/containers', { 'remote-user': 'ann' })).status, 200);
   t.equal((await app.get('/api/users', as('ann', 'root'))).status, 403);
 });
+
+t.test('what a proxy signed somebody in by does not stand in its way', async (t) => {
+  const app = await start(t);
+  const basic = `Basic ${Buffer.from('ann:secret').toString('base64')}`;
+  t.equal((await app.get('/api/containers', { ...as('ann'), authorization: basic })).status, 200);
+  t.equal((await app.get('/api/containers', { authorization: basic })).status, 401);
+});

@@ -103,7 +103,7 @@ t.test('codes of another minute are wrong', async (t) => {
 
 t.test('a recovery code lets in once, in any spelling, and tells when few are left', async (t) => {
   const app = await start(t);
-  const { codes } = await setUp(await signedIn(app));
+  const { secret, codes } = await setUp(await signedIn(app));
   const [one = '', ...others] = codes;
   const enter = async (code: string) => {
     const person = createPerson(app);
@@ -116,7 +116,8 @@ t.test('a recovery code lets in once, in any spelling, and tells when few are le
   const { person } = await enter(others[6] ?? '');
   t.match((await person.get('/account')).text, '2 of your recovery codes are left');
 
-  const renewed = await person.form('/account/recovery-codes', { current: password });
+  t.equal((await person.form('/account/recovery-codes', { current: password })).status, 401, 'not without a code');
+  const renewed = await person.form('/account/recovery-codes', { current: password, code: codeOf(secret, 1) });
   t.equal([...renewed.text.matchAll(/<li><code>/g)].length, 10);
   t.equal((await enter(others[7] ?? '')).answer.status, 401, 'the old ones are void');
 });
@@ -256,4 +257,31 @@ t.test('a copy of the database holds no secret of it, and the audit none of its 
   }
   t.match(kept, 'POST /account/second-factor/confirm');
   t.match(kept, 'POST /account/second-factor/remove');
+});
+
+t.test('a browser that is known is one client, however its cookie is spelled', async (t) => {
+  const app = await start(t);
+  const owner = await signedIn(app);
+  const { secret } = await setUp(owner);
+  await owner.form('/logout');
+  await owner.signIn('admin', password);
+  await owner.form('/login/second', { code: codeOf(secret) });
+  const device = owner.cookies.get('fairlead_device') ?? '';
+  const statuses: number[] = [];
+  for (let n = 0; n < 7; n += 1) {
+    const person = createPerson(app);
+    person.cookies.set('fairlead_device', device + '!'.repeat(n));
+    await person.signIn('admin', password);
+    statuses.push((await person.form('/login/second', { code: '000000' })).status);
+  }
+  t.equal(statuses.at(-1), 429, statuses.join());
+});
+
+t.test('an admin does not take away their own without a code', async (t) => {
+  const app = await start(t);
+  const admin = await signedIn(app);
+  await setUp(admin);
+  const [{ id }] = JSON.parse((await admin.get('/api/users')).text) as [{ id: number }];
+  t.equal((await admin.json('DELETE', `/api/users/${id}/second-factor`)).status, 409);
+  t.equal((await createPerson(app).signIn('admin', password)).headers.location, '/login/second');
 });
